@@ -1,0 +1,1 @@
+"""Builds, releases, collects, checks and grades the homeworks; see docs/architecture.md."""
