@@ -33,7 +33,7 @@ def is_tensor(value: object, shape: Sequence[int] | None = None, of: str | None 
 
 
 def close(actual: object, expected: Tensor, rtol: float = FLOAT32[0], atol: float = FLOAT32[1]) -> bool:
-    """True when `actual` is a tensor of the expected shape and kind whose every entry is near: |a-e| <= atol + rtol |e|.
+    """True when `actual` is a tensor of the expected shape and kind whose all entries near: |a - e| <= atol + rtol |e|.
 
     NaN is never close to anything, an infinity only to the same infinity. Precision may differ (float32 against
     float64), the kind of number may not.
@@ -65,7 +65,7 @@ def require_tensor(value: object, shape: Sequence[int], of: str, name: str) -> T
 
 
 def require_levels(value: object, shape: Sequence[int], num_levels: int, name: str) -> Tensor:
-    """Return `value` when it is an int64 tensor of this shape, entries in 0..num_levels-1; else fail with a sentence."""
+    """Return `value` if it is an int64 tensor of this shape, entries in 0..num_levels-1; else fail with a sentence."""
     value = require_tensor(value, shape, "int", name)
     assert value.dtype == torch.int64, f"{name} must be int64, yours is {str(value.dtype).removeprefix('torch.')}"
     assert ((value >= 0) & (value < num_levels)).all(), f"{name} must lie in 0..num_levels-1"

@@ -67,7 +67,7 @@ def influence(
 def dependencies(
     call: Callable[[Tensor], Tensor], shape: Sequence[int], output: Sequence[int], rng: torch.Generator, **options: Any
 ) -> Tensor:
-    """Which inputs move one output, bool of `shape`; `output` is an index without the batch, options as for `influence`."""
+    """Which inputs move one output, bool of `shape`; `output` is an index without batch; options: see `influence`."""
     return influence(call, shape, rng, **options)[tuple(output)]
 
 
