@@ -16,7 +16,7 @@ import pytest
 from nbformat import NotebookNode
 
 from autograder.build import reference_notebook, starter_notebook
-from autograder.checking.keys import submission_key
+from autograder.checking.keys import submission_key, tree_hash
 from autograder.checking.plugin import question_of
 from autograder.checking.verdicts import CheckResult, Outcome, QuestionResult, Verdict
 from autograder.course import Homework
@@ -62,6 +62,7 @@ def check(
         notes=(*submission.notes, *session.broken.values()),
         problems=submission.problems,
         seconds=round(time.monotonic() - started, 3),
+        submission=tree_hash(submission.folder),
     )
 
 

@@ -169,5 +169,7 @@ def _describe(error: BaseException) -> dict[str, Any]:
         trace = trace.tb_next
     if isinstance(error, SyntaxError) and not cell and str(error.filename).startswith("<cell "):
         cell, line = error.filename[6:-1], error.lineno or 0
+    if isinstance(error, RuntimeError) and "allocate memory" in str(error):  # how torch reports it
+        error = MemoryError()
     builtin = next((c.__name__ for c in type(error).__mro__ if c.__module__ == "builtins"), "Exception")
     return {"type": builtin, "cell": cell, "line": line}
