@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from autograder.build import reference_notebook, starter_notebook
+from autograder.build import reference_notebook
 from autograder.checking.keys import submission_key, tree_hash
 from autograder.checking.plugin import question_of
 from autograder.checking.verdicts import CheckResult, Outcome, QuestionResult, Verdict
@@ -37,7 +37,7 @@ def check_submission(
     questions: ids to check (default: all that machines grade). seed: hex; fresh when None. backend: who runs student code;
     one is started and closed here when None. Student code can make this neither raise nor hang.
     """
-    submission = read_submission(folder, homework, starter_notebook(homework))
+    submission = read_submission(folder, homework, released(homework))
     return check(homework, submission, questions, seed, backend)
 
 
@@ -146,14 +146,20 @@ def open_session(homework: Homework, folder: Path | None, backend: str) -> Itera
     with tempfile.TemporaryDirectory() as scratch:
         folder = folder or hand_in(homework, reference_notebook(homework), Path(scratch))
         try:
-            yield _session(read_submission(folder, homework, starter_notebook(homework)), made)
+            yield _session(read_submission(folder, homework, released(homework)), made)
         finally:
             made.close()
 
 
+def released(homework: Homework) -> NotebookNode:
+    """The starter notebook as students got it."""
+    return nbformat.read(homework.starter, as_version=4)
+
+
 def hand_in(homework: Homework, notebook: NotebookNode, folder: Path) -> Path:
     """Write a notebook and the reference's checkpoints as a student would hand them in; returns the folder."""
-    shutil.copytree(homework.path / "checkpoints", folder / "artifacts", dirs_exist_ok=True)
+    if (checkpoints := homework.path / "checkpoints").is_dir():
+        shutil.copytree(checkpoints, folder / "artifacts", dirs_exist_ok=True)
     nbformat.write(notebook, folder / f"{homework.name}.ipynb")
     return folder
 

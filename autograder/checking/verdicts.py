@@ -60,7 +60,8 @@ class Verdict:
     """The checks' findings on one submission.
 
     key: hash of submission, checks and environment. seed: the secret seed of this run (hex), logged for appeals.
-    jail: back end and its guarantees. notes: what was repaired. problems: what a person must look at.
+    submission: hash of the files handed in. jail: back end and its guarantees. notes: what was repaired.
+    problems: what a person must look at.
     """
 
     homework: str
@@ -72,6 +73,7 @@ class Verdict:
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     seconds: float = 0.0
+    submission: str = ""
     schema: int = field(default=SCHEMA)
 
     @property
