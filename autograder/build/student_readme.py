@@ -1,0 +1,60 @@
+"""The README of a student bundle: how to set up, work and hand in, then what the homework's own README says."""
+
+import re
+
+from autograder.build.regions import BuildError
+from autograder.build.tables import readme_with_table
+from autograder.course import Course, Homework
+
+STAFF_PART = re.compile(r"\n*<!-- staff -->.*?<!-- /staff -->", re.DOTALL)
+TEMPLATE = """# {heading}
+
+Due {due}.
+
+## Set up
+
+Python 3.11 or newer. In this folder:
+
+```
+python3 -m venv .venv
+source .venv/bin/activate            # Windows: .venv\\Scripts\\activate
+pip install -r requirements.txt
+jupyter lab {name}.ipynb
+```
+
+On Colab: upload the zip to the session's files, run `!unzip {name}.zip` and `%cd {name}`, then open the notebook there.
+
+## Work
+
+- Every `raise NotImplementedError("TODO ...")` names its question and what to do. Put your code in its place.
+- The cell after each answer is its public check. It is locked, answers at once, and finds slips of the pen. Your points
+  come from further checks of the same properties on other inputs.
+- Keep the names, arguments and shapes that the notebook states. You may add cells, functions and classes.
+- Training cells run at the preset `small` (minutes on two CPU cores). `PRESET=smoke jupyter lab` runs them in seconds
+  to see that they run, `PRESET=full` is for a GPU.
+
+## Hand in
+
+```
+python -m common.submit {name}.ipynb --student YOUR_ID
+```
+
+It says what is missing, runs the public checks, renders your report and writes `{name}_YOUR_ID.zip`. Upload that file
+on Blackboard.
+
+{body}"""
+
+
+def student_readme(course: Course, homework: Homework) -> str:
+    """Setting up and handing in, then the homework's README without title and without its staff parts."""
+    text = STAFF_PART.sub("", readme_with_table(homework))
+    if "<!-- staff" in text or "<!-- /staff" in text:
+        raise BuildError(f"{homework.path / 'README.md'}: a staff part needs <!-- staff --> and <!-- /staff -->")
+    title, _, body = text.lstrip().partition("\n")
+    if not title.startswith("# "):
+        raise BuildError(f"{homework.path / 'README.md'}: must open with a title line, `# ...`")
+    heading = f"{homework.name.upper()} {homework.title}"
+    if code := course.settings.get("code"):
+        heading = f"{code} {heading}"
+    due = f"{homework.due:%A} {homework.due.day} {homework.due:%B %Y, %H:%M} ({course.settings['timezone']})"
+    return TEMPLATE.format(heading=heading, due=due, name=homework.name, body=body.strip() + "\n")
