@@ -102,8 +102,7 @@ def main(modules: str) -> None:
     if len(chosen) < sum(SPLITS.values()):
         sys.exit(f"only {len(chosen)} usable avatars of {CANDIDATES}: raise CANDIDATES")
     labels = {
-        name: np.array([values.index(record[name]) for record in records], np.uint8)
-        for name, values in ATTRIBUTES.items()
+        name: np.array([values.index(record[name]) for record in records], np.uint8) for name, values in ATTRIBUTES.items()
     }
     asset: dict[str, np.ndarray] = {"palette": palette}
     asset |= {f"values_{name}": np.array(values) for name, values in ATTRIBUTES.items()}

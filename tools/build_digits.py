@@ -1,7 +1,7 @@
 """Export scikit-learn's 8x8 digits once, so that scikit-learn is no dependency.
 
-    python -m venv throwaway && throwaway/bin/pip install scikit-learn==1.9.1
-    throwaway/bin/python tools/build_digits.py && rm -r throwaway
+python -m venv throwaway && throwaway/bin/pip install scikit-learn==1.9.1
+throwaway/bin/python tools/build_digits.py && rm -r throwaway
 """
 
 from pathlib import Path
