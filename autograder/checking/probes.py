@@ -71,6 +71,20 @@ def dependencies(
     return influence(call, shape, rng, **options)[tuple(output)]
 
 
+def union(probe: Callable[[], Tensor], allowed: Tensor, tries: int = 8) -> Tensor:
+    """Edges that any of up to `tries` probes sees; stops as soon as every allowed edge was seen.
+
+    A ReLU that is off hides an edge for one set of weights: a right network shows all allowed edges after one or two
+    probes with new weights, one that lacks an edge never does.
+    """
+    seen = probe()
+    for _ in range(tries - 1):
+        if (seen | ~allowed).all():
+            break
+        seen = seen | probe()
+    return seen
+
+
 def perturbed(size: int, rng: torch.Generator, levels: int | None, bases: int, dtype: torch.dtype) -> Tensor:
     """Random inputs, each followed by its `size` copies with one entry moved: (bases, size + 1, size)."""
     if levels is None:
