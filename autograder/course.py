@@ -89,6 +89,11 @@ class Homework:
         return self.path / "heldout"
 
     @property
+    def checkpoints(self) -> Path:
+        """The reference's trained models; staff only."""
+        return self.path / "checkpoints"
+
+    @property
     def mutants(self) -> Path:
         return self.path / "mutants"
 

@@ -156,10 +156,10 @@ def released(homework: Homework) -> NotebookNode:
     return nbformat.read(homework.starter, as_version=4)
 
 
-def hand_in(homework: Homework, notebook: NotebookNode, folder: Path) -> Path:
-    """Write a notebook and the reference's checkpoints as a student would hand them in; returns the folder."""
-    if (checkpoints := homework.path / "checkpoints").is_dir():
-        shutil.copytree(checkpoints, folder / "artifacts", dirs_exist_ok=True)
+def hand_in(homework: Homework, notebook: NotebookNode, folder: Path, checkpoints: bool = True) -> Path:
+    """Write a notebook, and the reference's checkpoints, as a student would hand them in; returns the folder."""
+    if checkpoints and homework.checkpoints.is_dir():
+        shutil.copytree(homework.checkpoints, folder / "artifacts", dirs_exist_ok=True)
     nbformat.write(notebook, folder / f"{homework.name}.ipynb")
     return folder
 
