@@ -111,6 +111,7 @@ def read(path: str | Path, max_bytes: int = MAX_FILE_BYTES) -> Checkpoint:
     Raises CheckpointError with a sentence a student can act on.
     """
     data = _read_file(Path(path), max_bytes)
+    path = _short(path)  # messages go to students: no folders of the machine that reads
     header = _header(path, data)
     metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or not {"class", "config"} <= metadata.keys():
@@ -194,21 +195,27 @@ def _decode(value: Any) -> Any:
     return value
 
 
+def _short(path: str | Path) -> str:
+    return "/".join(Path(path).parts[-2:])
+
+
 def _read_file(path: Path, max_bytes: int) -> bytes:
     # NONBLOCK: opening a FIFO must not wait for a writer. NOFOLLOW: a link could point at any file of the reader's.
+    name = _short(path)
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist. Run the cell that trains the model and saves it.") from None
+        raise CheckpointError(f"{name} does not exist. Run the cell that trains the model and saves it.") from None
     except OSError as error:
-        raise CheckpointError(f"{path} can't be opened as a plain file ({error.strerror}).") from error
+        raise CheckpointError(f"{name} can't be opened as a plain file ({error.strerror}).") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise CheckpointError(f"{name} is no plain file.")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise CheckpointError(f"{path} is no plain file.")
         if status.st_size > max_bytes:
-            raise CheckpointError(f"{path} has {status.st_size:,} bytes; at most {max_bytes:,} are accepted.")
+            raise CheckpointError(f"{name} has {status.st_size:,} bytes; at most {max_bytes:,} are accepted.")
         return file.read(max_bytes)
 
 
@@ -240,8 +247,8 @@ def _check_entries(path: str | Path, header: dict[str, Any]) -> None:
 def _entry_is_sound(entry: Any) -> bool:
     if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
         return False
-    shape, offsets = entry["shape"], entry["data_offsets"]
-    if entry["dtype"] not in DTYPES or not isinstance(shape, list) or not isinstance(offsets, list):
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES or not isinstance(shape, list) or not isinstance(offsets, list):
         return False
     if len(shape) > MAX_DIMS or len(offsets) != 2:
         return False
@@ -249,7 +256,7 @@ def _entry_is_sound(entry: Any) -> bool:
         return False
     numel = math.prod(shape)
     # An empty tensor must not be huge in its other dimensions: strides would overflow.
-    return numel * DTYPES[entry["dtype"]] == offsets[1] - offsets[0] and (numel > 0 or max(shape) < 2**20)
+    return numel * DTYPES[dtype] == offsets[1] - offsets[0] and (numel > 0 or max(shape) < 2**20)
 
 
 def _strict_bool(tensor: Tensor) -> Tensor:
