@@ -54,8 +54,6 @@ def require_complete(notebook: NotebookNode, homework: Homework) -> None:
     where = homework.solution
     if missing := [tag for tag in wanted if tag not in found]:
         raise BuildError(f"{where}: no cell has the tag {', '.join(missing)}, which rubric.toml asks for")
-    if extra := [tag for tag in found if tag not in wanted]:
-        raise BuildError(f"{where}: the tag {extra[0]} is for machine-graded questions (t, q, e) only")
     for tag, expected in zip(found, wanted):
         if tag != expected:
             raise BuildError(f"{where}: has {tag} where rubric.toml has {expected}; make the orders agree")
@@ -80,6 +78,8 @@ def _tag(homework: Homework, number: int, cell: NotebookNode) -> str:
         raise BuildError(f"{where}: a code cell needs a tag: setup, experiment, a question's id, or check_ and that id")
     if tag not in PLAIN and tag.removeprefix(CHECK) not in {question.id for question in homework.questions}:
         raise BuildError(f"{where}: rubric.toml has no question for the tag {tag!r}")
+    if tag.startswith(CHECK) and not homework.question(tag.removeprefix(CHECK)).machine_graded:
+        raise BuildError(f"{where}: has the tag {tag}, but only machine-graded questions (t, q, e) have checks")
     return tag
 
 
@@ -106,14 +106,14 @@ def _cell_ids(homework: Homework, tags: Sequence[str]) -> list[str]:
 def _finished(homework: Homework, cell: NotebookNode, tag: str, name: str) -> NotebookNode:
     metadata = {"tags": [tag]} if tag else {}
     where = f"{homework.solution}, cell {name}"
+    if tag not in PLAIN:
+        metadata["nbgrader"] = _nbgrader(homework, cell, tag, where)
     regions = find_regions(cell.source, where)
     if tag in PLAIN or tag.startswith(CHECK):
         if regions:
             raise BuildError(f"{where}: only a question's answer cell may hold solution regions")
     elif not regions:
         raise BuildError(f"{where}: an answer cell needs a solution region; without one nbgrader clears all of it")
-    if tag not in PLAIN:
-        metadata["nbgrader"] = _nbgrader(homework, cell, tag, where)
     new_cell = new_code_cell if cell.cell_type == "code" else new_markdown_cell
     return new_cell(source=cell.source, id=name, metadata=from_dict(metadata))
 
