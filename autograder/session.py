@@ -184,7 +184,7 @@ class Student:
         try:
             saved = read_checkpoint(path)
         except CheckpointError as error:
-            raise CheckStopped(Outcome.FAILED, f"artifacts/{name}.safetensors: {error}") from error
+            raise CheckStopped(Outcome.FAILED, str(error)) from error
         message = {"class_name": saved.class_name, "config": saved.config, "tensors": saved.tensors}
         try:
             return _lift(self._session, self._session.request("restore", **message))
