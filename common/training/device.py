@@ -44,6 +44,16 @@ def wants_bfloat16(precision: str, device: torch.device, model: nn.Module) -> bo
     return precision == "bfloat16"
 
 
+def seed_global_generator(device: torch.device, seed: int) -> None:
+    """Seed torch's global generators of the CPU and of a GPU in use. For use inside fork_rng only.
+
+    torch.manual_seed does more, for each kind of device that exists, and took 0.6 ms: longer than a small step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+
+
 @contextmanager
 def channels_last(model: nn.Module) -> Iterator[None]:
     """Keep 4-D weights in channels-last memory inside the block: convolutions run 1.4 times faster on CPUs.

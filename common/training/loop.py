@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from common.training.averaging import copy_weights
+from common.training.device import seed_global_generator
 from common.training.interrupts import Interrupts
 from common.training.resume import ResumeFile, Run
 from common.training.schedule import batch_at, learning_rate_at, seed_at
@@ -56,6 +57,10 @@ class Loop:
     waiting: list[Tensor] = field(default_factory=list)  # losses that are still on the device
     saved_at: float = field(default_factory=time.monotonic)
 
+    @property
+    def device(self) -> torch.device:
+        return self.data[0].device
+
     def train(self) -> None:
         """All remaining steps. Returns early on an interrupt; TrainingError when a loss is not finite."""
         self.run.model.train()
@@ -78,7 +83,7 @@ class Loop:
         self._step()
         run, settings = self.run, self.settings
         due = run.step % settings.validate_every == 0 or run.step == settings.steps
-        if due or len(self.waiting) >= LOSSES_PER_FETCH.get(self.autocast.device, DEFAULT_LOSSES_PER_FETCH):
+        if due or len(self.waiting) >= LOSSES_PER_FETCH.get(self.device.type, DEFAULT_LOSSES_PER_FETCH):
             self._fetch()
         if due and self.validate is not None:
             self._validate()
@@ -86,11 +91,11 @@ class Loop:
 
     def _step(self) -> None:
         run, settings = self.run, self.settings
-        torch.manual_seed(seed_at(run.step, settings.seed))
+        seed_global_generator(self.device, seed_at(run.step, settings.seed))
         rate = learning_rate_at(run.step, settings.steps, settings.learning_rate, settings.warmup, settings.schedule)
         for group in run.optimizer.param_groups:
             group["lr"] = rate
-        rows = batch_at(run.step, len(self.data[0]), settings.batch_size, settings.seed).to(self.data[0].device)
+        rows = batch_at(run.step, len(self.data[0]), settings.batch_size, settings.seed).to(self.device)
         with self.autocast:
             loss = _checked_loss(self.loss_fn(run.model, *(tensor[rows] for tensor in self.data)))
         run.optimizer.zero_grad()
@@ -120,7 +125,8 @@ class Loop:
     def _validate(self) -> None:
         run = self.run
         run.model.eval()
-        torch.manual_seed(seed_at(-1, self.settings.seed))  # the same noise each time: values can be compared
+        # The same noise each time, so that values can be compared.
+        seed_global_generator(self.device, seed_at(-1, self.settings.seed))
         with run.average.applied(run.model) if run.average is not None else nullcontext():
             value = float(self.validate(run.model))
             if math.isnan(value):
