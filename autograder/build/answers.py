@@ -47,7 +47,7 @@ class TheoryAnswers:
 
 
 def _stored(text: str) -> set[str]:
-    """Names that code binds to something else than `...` or None, in tuples and loops too; none for what is no code."""
+    """Names that code binds to more than an open answer, in tuples and loops too; none for what is no code."""
     try:
         tree = ast.parse(text)
     except SyntaxError:
@@ -55,7 +55,7 @@ def _stored(text: str) -> set[str]:
     stored = set()
     for node in (node for node in ast.walk(tree) if isinstance(node, STORING)):
         value = getattr(node, "value", None)
-        if not (isinstance(value, ast.Constant) and value.value in (None, ...)):
+        if value is None or not OPEN.match(ast.unparse(value)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             stored |= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
     return stored

@@ -18,23 +18,28 @@ class ArrayError(Exception):
 def staff_data(folders: Iterable[Path]) -> dict[bytes, str]:
     """Content hash -> where it is from, for all arrays (whole and row by row) under the staff's folders."""
     paths = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in SUFFIXES)
-    return {digest: f"{path.parent.name}/{path.name}" for path in paths for _, digest in content_hashes(path)}
+    return {
+        digest: f"{path.parent.name}/{path.name}"
+        for path in paths
+        for array in load_arrays(path).values()
+        for digest in content_hashes(array)
+    }
 
 
-def content_hashes(path: Path) -> Iterator[tuple[str, bytes]]:
-    """(array's name, hash) of each array of a file and of each of its rows, whatever their shape and integer type.
+def content_hashes(array: np.ndarray) -> Iterator[bytes]:
+    """The hash of an array and of each of its rows, whatever their shape and integer type.
 
-    Constant and very short ones are left out, since they can be equal by chance. Raises ArrayError.
+    Constant and very short ones are left out, since they can be equal by chance.
     """
-    for name, array in _load(path).items():
-        array = _comparable(array)
-        rows = array.reshape(len(array), -1) if array.ndim > 1 else array[:0, None]
-        for piece in [array.ravel(), *rows]:
-            if piece.nbytes >= MIN_BYTES and (piece != piece[0]).any():
-                yield name, hashlib.sha256(piece.tobytes()).digest()
+    array = _comparable(array)
+    rows = array.reshape(len(array), -1) if array.ndim > 1 and array.size else ()
+    for piece in (array.ravel(), *rows):
+        if piece.nbytes >= MIN_BYTES and (piece != piece[0]).any():
+            yield hashlib.sha256(piece.tobytes()).digest()
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Name -> array of a .npz, .npy or .safetensors file. Raises ArrayError; a pickle is never loaded."""
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -1,6 +1,7 @@
 """The leak gate: reads a finished bundle as a student would and names everything that must not be in it."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from autograder.build.allowlist import figures_shown, is_allowed
-from autograder.build.arrays import SUFFIXES, ArrayError, content_hashes, staff_data
+from autograder.build.arrays import SUFFIXES, ArrayError, content_hashes, load_arrays, staff_data
 from autograder.build.markers import marker_remnant
 from autograder.build.matching import Shingles, code_lines, prose_words
 from autograder.build.regions import BuildError
@@ -125,18 +126,17 @@ def _strange(where: str, entries: dict[str, Any], known: dict[str, Any]) -> list
 
 def _data(path: Path, name: str, data: dict[bytes, str]) -> Iterator[Finding]:
     try:
-        found: dict[tuple[str, str], int] = {}
-        for array, digest in content_hashes(path):
-            if re.search("held_?out|hidden", array, re.I):
-                yield Finding(name, "", f"has an array named {array}", "Keep held-out data out of common/")
-            if digest in data:
-                found[array, data[digest]] = found.get((array, data[digest]), 0) + 1
+        arrays = load_arrays(path)
     except ArrayError as error:
         yield Finding(name, "", str(error), "Build the file anew, or remove it")
         return
-    for (array, source), count in found.items():
-        what = f"holds {count} row(s) of the staff's {source} in its array {array}"
-        yield Finding(name, "", what, "Draw the held-out data from elsewhere, or remove the rows here")
+    for array, values in arrays.items():
+        if re.search("held_?out|hidden", array, re.I):
+            yield Finding(name, "", f"has an array named {array}", "Keep held-out data out of common/")
+        found = Counter(data[digest] for digest in content_hashes(values) if digest in data)
+        for source, count in found.items():
+            what = f"holds {count} row(s) of the staff's {source} in its array {array}"
+            yield Finding(name, "", what, "Draw the held-out data from elsewhere, or remove the rows here")
 
 
 def _text(name: str, cell: str, text: str, secrets: Secrets) -> Iterator[Finding]:

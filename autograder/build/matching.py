@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-RUN_WORDS = 10  # distinct words in equal consecutive lines that make a copy
+RUN_WORDS = 6  # distinct words in equal consecutive lines that make a copy
 WHOLE_WORDS = 4  # the same, when the run is a whole solution region
 PROSE_RUN = 8  # consecutive words that make a copy
 PROSE_WHOLE = 4  # a secret shorter than that counts as a whole, when it has so many words

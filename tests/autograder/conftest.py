@@ -177,7 +177,16 @@ FILES = {
 @pytest.fixture
 def small_course(tmp_path: Path) -> Course:
     """The small course, built. Its term's tree is `course/` beside the sources."""
-    root = tmp_path / "repository"
+    return make_course(tmp_path / "repository")
+
+
+@pytest.fixture(scope="module")
+def module_course(tmp_path_factory: pytest.TempPathFactory) -> Course:
+    """The small course for tests that change nothing in it."""
+    return make_course(tmp_path_factory.mktemp("small") / "repository")
+
+
+def make_course(root: Path) -> Course:
     for name, text in FILES.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
