@@ -6,23 +6,16 @@ Train comes from the official training set; test and held-out come from the offi
 that the feature net (trained on all 60,000 training images) has seen neither. Classes are balanced in each part.
 """
 
-import gzip
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from common.data.formats import read_idx
+
 ROOT = Path(__file__).resolve().parents[1]
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 PER_CLASS = {"train": 1_000, "test": 200, "heldout": 60}
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """An idx file of unsigned bytes: magic number (its last byte counts the dimensions), big-endian sizes, data."""
-    content = gzip.decompress(path.read_bytes())
-    ndim = content[3]
-    shape = np.frombuffer(content, ">u4", count=ndim, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * ndim).reshape(shape)
 
 
 def choose(labels: np.ndarray, allowed: np.ndarray, per_class: int, rng: np.random.Generator) -> np.ndarray:

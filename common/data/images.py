@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from common.data.sources import DIGIT_CLASSES, FASHION_CLASSES
+
 ASSETS = Path(__file__).parent / "assets"
 SPLITS = ("train", "test")
-FASHION_CLASSES = (
-    "T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
-)  # fmt: skip
 DIGIT_LEVELS = 17  # scikit-learn's digits count ink in 4x4 blocks: 0..16
 
 
@@ -63,7 +62,7 @@ def digits(split: str = "train") -> ImageSet:
     """
     arrays = read_asset("digits", split)
     scaled = np.rint(arrays["images"] * (255 / (DIGIT_LEVELS - 1))).astype(np.uint8)
-    return ImageSet(_tensor(scaled)[:, None], _labels(arrays["labels"]), tuple("0123456789"))
+    return ImageSet(_tensor(scaled)[:, None], _labels(arrays["labels"]), DIGIT_CLASSES)
 
 
 def avatars(split: str = "train") -> AvatarSet:
