@@ -48,7 +48,7 @@ def full_set(name: str, split: str = "train", folder: str | Path | None = None) 
         images, labels = _read(source.format, paths, split)
     except FormatError as error:
         raise DownloadError(f"{error}: delete it and try again") from error
-    images = torch.from_numpy(np.ascontiguousarray(images))
+    images = torch.from_numpy(np.array(images, order="C"))  # a copy: files are read as read-only memory
     return ImageSet(images, torch.from_numpy(labels.astype(np.int64)), source.classes)
 
 
