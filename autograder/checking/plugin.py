@@ -7,6 +7,7 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,7 @@ def question_of(path: Path) -> str:
     return path.stem.removeprefix("test_")
 
 
+@cache
 def homework_of(path: Path) -> "Homework":
     """The homework whose checks folder holds this file."""
     from autograder.course import CourseError, load_course
