@@ -9,16 +9,18 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 FIGURES = Path("figures")
 DOTS_PER_INCH = 150
 
 # Okabe and Ito's colours, told apart with every common colour blindness, those with most contrast on white first.
-COLORS = {"blue": "#0072B2", "vermillion": "#D55E00", "green": "#009E73", "purple": "#CC79A7", "orange": "#E69F00",
-          "sky": "#56B4E9", "black": "#000000"}
+COLORS = {"blue": "#0072B2", "vermillion": "#D55E00", "green": "#009E73", "black": "#000000", "purple": "#CC79A7",
+          "orange": "#E69F00", "sky": "#56B4E9"}
 CYCLE = tuple(COLORS.values())
 DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)))  # so that lines differ without colour, too
 GREY = "#5F5F5F"
@@ -121,7 +123,22 @@ def label_ends(axes: Axes, ends: list[tuple[float, str, str]]) -> None:
     ends = sorted(ends, key=lambda end: end[0])
     heights = spread_apart([float(to_axes.transform((1.0, y))[1]) for y, _, _ in ends], gap)
     for height, (_, text, color) in zip(heights, ends):
-        axes.text(1.02, height, text, color=color, transform=axes.transAxes, va="center", clip_on=False)
+        axes.text(1.02, height, text, color=readable(color), transform=axes.transAxes, va="center",
+                  clip_on=False)
+
+
+def readable(color: str) -> str:
+    """The colour, darkened until text in it has a contrast of 4.5 to white (WCAG 2.1, 1.4.3), as a hex string."""
+    rgb = np.array(to_rgb(color))
+    while contrast_to_white(rgb) < 4.5:
+        rgb = rgb * 0.95
+    return to_hex(rgb)
+
+
+def contrast_to_white(rgb: np.ndarray) -> float:
+    """Contrast ratio to white of an sRGB colour (3,) in [0, 1], from 1 (white) to 21 (black), as WCAG 2.1 defines it."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return 1.05 / (float(linear @ [0.2126, 0.7152, 0.0722]) + 0.05)
 
 
 def spread_apart(positions: list[float], gap: float) -> list[float]:

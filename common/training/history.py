@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """Losses of a run, in the unit of the loss function (lower is better).
 
@@ -25,6 +25,12 @@ class History:
     def steps(self) -> list[int]:
         """0, 1, 2, ...: the step of each entry of `losses`."""
         return list(range(len(self.losses)))
+
+    def __repr__(self) -> str:
+        loss = f", last loss {self.losses[-1]:.4g}" if self.losses else ""
+        best = f", best validation {self.best:.4g}" if self.validation else ""
+        stopped = ", interrupted" if self.interrupted else ""
+        return f"<History of {len(self.losses)} steps in {self.seconds:.0f} s{loss}{best}{stopped}>"
 
     @property
     def best(self) -> float | None:
