@@ -118,7 +118,7 @@ def _fetch_file(name: str, source: Source, file: RemoteFile, root: Path, damaged
 
 def _advice(name: str, source: Source, file: RemoteFile, root: Path, damaged: bool, error: Exception) -> str:
     files = ", ".join(dict.fromkeys(f.name for split in source.files.values() for f in split))
-    state = "is damaged, or another file of that name," if damaged else "is not there"
+    state = "is damaged, or another file of that name," if damaged else "is missing"
     return (
         f"{file.name} of {name} {state} in {root / name}, and could not be downloaded:\n{error}\n"
         f"Without a network: copy {files} from another machine into a folder and name the folder, "
