@@ -1,0 +1,14 @@
+"""H1-X139: the condition is added at one position and not at all of them. Loses: q6_gated_stack."""
+
+
+class GatedMaskedConv(GatedMaskedConv):
+    def forward(self, v: Tensor, h: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        p, crop = self.reach, -int(self.first)
+        v_features = self.vertical(F.pad(v, (p, p, p, crop)))
+        h_features = self.horizontal(F.pad(h, (p, crop, 0, 0))) + self.link(v_features)
+        if condition is not None:
+            v_features, h_features = v_features.clone(), h_features.clone()
+            v_features[:, :, 0, 0] += self.condition_v(condition)
+            h_features[:, :, 0, 0] += self.condition_h(condition)
+        v_out, h_out = self._gate(v_features), self.out(self._gate(h_features))
+        return v_out, h_out if self.first else h + h_out

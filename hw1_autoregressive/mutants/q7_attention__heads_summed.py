@@ -1,0 +1,8 @@
+"""H1-X69: the scores of all heads are summed, so every head has the same weights. Loses: q7_attention."""
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, past_length: int = 0) -> Tensor:
+    scores = (q @ k.transpose(-2, -1)).sum(dim=1, keepdim=True) / math.sqrt(q.shape[-1])
+    position = torch.arange(k.shape[-2], device=q.device)
+    future = position[None, :] > position[past_length:, None]
+    return scores.masked_fill(future, -math.inf).softmax(dim=-1) @ v

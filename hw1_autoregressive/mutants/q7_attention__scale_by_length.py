@@ -1,0 +1,8 @@
+"""H1-X54: scores are divided by the root of the number of keys. Loses: q7_attention."""
+
+
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, past_length: int = 0) -> Tensor:
+    scores = q @ k.transpose(-2, -1) / math.sqrt(k.shape[-2])
+    position = torch.arange(k.shape[-2], device=q.device)
+    future = position[None, :] > position[past_length:, None]
+    return scores.masked_fill(future, -math.inf).softmax(dim=-1) @ v
