@@ -38,6 +38,12 @@ class Slot:
         data = self.cell.metadata.get("nbgrader", {})
         return self.role == "check" or (bool(data.get("locked") or data.get("grade")) and not data.get("solution"))
 
+    def answered_by(self, names: set[str]) -> bool:
+        """Whether a cell that defines these names answers it. A theory question's variables begin with its number."""
+        number = self.question.partition("_")[0]
+        theory = number.startswith("t") and any(name.startswith(f"{number}_") for name in names)
+        return theory or bool(names & self.names)
+
     @property
     def required(self) -> bool:
         """Whether a notebook without it must get it back."""
@@ -131,7 +137,7 @@ def _match_by(key, cells: list[NotebookNode], wanted: list[Slot], result: Match)
         if key is _text:
             hits = hits[:1]
         if hits:
-            result.found.setdefault(number, []).extend(hits)
+            result.found[number] = sorted([*result.found.get(number, []), *hits])
             free -= set(hits)
 
 
@@ -143,20 +149,20 @@ def _match_names(cells: list[NotebookNode], wanted: list[Slot], result: Match) -
         own = result.found.get(number, [])
         if slot.role != "definition" or not all(is_stub(cells[p].source, slot) for p in own):
             continue
-        hits = [p for p in free if names[p] & slot.names]
+        hits = [p for p in free if slot.answered_by(names[p])]
         if hits:
             result.found[number] = sorted(own + hits)
             free = [p for p in free if p not in hits]
 
 
 def _match_places(cells: list[NotebookNode], wanted: list[Slot], result: Match) -> None:
-    """An answer in words or an experiment without metadata: the free cells between its matched neighbours."""
+    """A question that nothing else found: the free cells between its matched neighbours (for a definition, if but one)."""
     for number, slot in enumerate(wanted):
-        if number in result.found or not (slot.role == "written" or (slot.role == "experiment" and slot.question)):
+        if number in result.found or not slot.question or slot.role == "check":
             continue
         before = [max(ps) for n, ps in result.found.items() if n < number]
         after = [min(ps) for n, ps in result.found.items() if n > number]
         low, high = max(before, default=-1), min((p for p in after if p > max(before, default=-1)), default=len(cells))
         hits = [p for p in range(low + 1, high) if p not in result.taken and cells[p].cell_type == slot.cell.cell_type]
-        if hits:
+        if len(hits) == 1 or (hits and slot.role != "definition"):
             result.found[number] = hits

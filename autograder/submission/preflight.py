@@ -25,7 +25,7 @@ def read_submission(folder: Path, homework: Homework, release: NotebookNode) -> 
     notes: list[str] = []
     problems: list[str] = []
     files = _files(folder, problems)
-    checkpoints = _checkpoints(files, homework, notes)
+    checkpoints = _checkpoints(files, notes)
     best = _best_notebook(files, homework, wanted, notes, problems)
     if best is None:
         return Submission(folder, None, notes=tuple(notes), problems=tuple(problems), checkpoints=checkpoints)
@@ -50,16 +50,15 @@ def _files(folder: Path, problems: list[str]) -> list[Path]:
     return [path for path in found if path.resolve().is_relative_to(folder.resolve())]
 
 
-def _checkpoints(files: list[Path], homework: Homework, notes: list[str]) -> dict[str, Path]:
-    """Checkpoints by name; one in a folder called artifacts is preferred."""
-    experiments = {q.id for q in homework.questions if q.kind == "e"}
+def _checkpoints(files: list[Path], notes: list[str]) -> dict[str, Path]:
+    """Checkpoints by name; of two with one name the one in a folder called artifacts counts."""
     result = {}
     for path in sorted(files, key=lambda p: (p.parent.name == "artifacts", -len(p.parts))):
         if path.suffix == ".safetensors":
             result[path.stem] = path
         elif path.suffix in (".pt", ".pth", ".pkl", ".ckpt", ".bin"):
             notes.append(f"{path.name}: no safetensors file, so it is not opened; save with common.artifacts.save")
-    return {name: path for name, path in result.items() if name in experiments or len(result) <= 50}
+    return result
 
 
 def _best_notebook(

@@ -7,6 +7,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from autograder.submission.outputs import safe_outputs
+
 MAX_BYTES = 50_000_000
 MAX_CELLS = 2_000
 ENCODINGS = ("utf-8-sig", "utf-16", "cp949")
@@ -92,7 +94,7 @@ def _cell(cell: Any, number: int, notes: list[str]) -> NotebookNode | None:
     clean = NotebookNode(cell_type=kind, id=identity, metadata=_metadata(metadata), source=plain(source))
     if kind == "code":
         clean.execution_count = None
-        clean.outputs = []
+        clean.outputs = safe_outputs(cell.get("outputs"))
     return clean
 
 

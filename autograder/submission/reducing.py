@@ -7,7 +7,9 @@ import ast
 import builtins
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -19,7 +21,7 @@ CHEAP_BUILTINS = frozenset(
         property, range, reversed, round, set, slice, sorted, staticmethod, str, sum, super, tuple, type, zip,
     )
 )  # fmt: skip
-TRAINING = {"backward", "step", "fit"}
+TRAINING = frozenset(("backward", "step", "fit"))
 SIMPLE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -36,6 +38,7 @@ class Reduced:
     lost: frozenset[str] = frozenset()
 
 
+@lru_cache(maxsize=512)
 def without_magics(source: str) -> Reduced:
     """Python without IPython's magics, shell lines and help requests. Raises CellError when it is no Python."""
     body = _without_cell_magic(source)
@@ -44,6 +47,8 @@ def without_magics(source: str) -> Reduced:
     if len(body) > MAX_CHARACTERS:
         raise CellError(f"the cell has {len(body):,} characters; the limit is {MAX_CHARACTERS:,}")
     tree, python = _parse_ipython(body)
+    if "get_ipython" not in python:
+        return Reduced(python)
     dropped = [node for node in ast.walk(tree) if isinstance(node, ast.stmt) and _calls_ipython(node)]
     if not dropped:
         return Reduced(python)
@@ -68,16 +73,22 @@ def _parse_ipython(body: str) -> tuple[ast.Module, str]:
     return parse(python), python
 
 
+@lru_cache(maxsize=512)
 def parse(source: str) -> ast.Module:
-    """The syntax tree of a cell that also compiles. Raises CellError with the line."""
+    """The syntax tree (not to be changed) of a cell that also compiles. Raises CellError with the line."""
     try:
         tree = ast.parse(source)
         compile(tree, "<cell>", "exec", dont_inherit=True)
     except SyntaxError as error:
-        raise CellError(f"syntax error in line {error.lineno}: {error.msg}") from error
+        raise CellError(f"syntax error in line {error.lineno or 1}: {error.msg}") from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise CellError(f"the cell can't be read as Python: {error}") from error
     return tree
+
+
+def does_something(source: str) -> bool:
+    """Whether a cell that parses has more than comments, words and `pass`."""
+    return any(not _is_text(node) for node in parse(source).body)
 
 
 def defined_names(source: str) -> set[str]:
@@ -99,12 +110,31 @@ def imported_names(source: str) -> set[str]:
     return set().union(*map(_bound, imports))
 
 
-def without_training(source: str, lost: frozenset[str] = frozenset()) -> Reduced:
-    """A question's cell without top-level statements that train (call backward, step or fit), and what reads them.
+def training_functions(sources: list[str]) -> frozenset[str]:
+    """Functions of a notebook that train: they call backward, step or fit, or a function that does."""
+    functions: dict[str, set[str]] = {}
+    for source in sources:
+        with suppress(CellError):
+            body = parse(without_magics(source).source).body
+            functions |= {node.name: _calls(node) for node in body if isinstance(node, ast.FunctionDef)}
+    found: set[str] = set()
+    while more := {name for name, called in functions.items() if called & (TRAINING | found)} - found:
+        found |= more
+    return frozenset(found)
 
-    lost: names that earlier cells would have bound by statements that were left out.
+
+def without_training(source: str, lost: frozenset[str] = frozenset(), trainers: frozenset[str] = frozenset()) -> Reduced:
+    """A question's cell without top-level statements that train, and without those that need what they would bind.
+
+    lost: names that earlier cells would have bound by statements that were left out. trainers: functions that train.
     """
-    return _reduce(source, lost, lambda node, unknown: not _trains(node) and not _reads(node) & unknown)
+
+    def keep(node: ast.stmt, unknown: set[str]) -> bool:
+        if isinstance(node, SIMPLE):
+            return True
+        return not _calls(node) & (TRAINING | trainers) and not _reads(node) & unknown
+
+    return _reduce(source, lost, keep)
 
 
 def definitions_only(
@@ -178,11 +208,10 @@ def _reads(node: ast.stmt) -> set[str]:
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
 
 
-def _trains(node: ast.stmt) -> bool:
-    if isinstance(node, SIMPLE):
-        return False
+def _calls(node: ast.stmt) -> set[str]:
+    """Last names of everything that a statement calls: `step` of `optimizer.step()`."""
     called = (part.func for part in ast.walk(node) if isinstance(part, ast.Call))
-    return any(getattr(func, "attr", getattr(func, "id", None)) in TRAINING for func in called)
+    return {getattr(func, "attr", getattr(func, "id", "")) for func in called}
 
 
 def _is_common(node: ast.Import | ast.ImportFrom) -> bool:

@@ -12,7 +12,9 @@ from autograder.submission.reducing import (
     Reduced,
     defined_names,
     definitions_only,
+    does_something,
     imported_names,
+    training_functions,
     without_magics,
     without_training,
 )
@@ -35,7 +37,7 @@ def repaired(cells: list[NotebookNode], wanted: list[Slot], found: Match, notes:
     for position, cell in enumerate(cells):
         if position in owner:
             number = owner[position]
-            result.append((number, Placed(wanted[number], _restored(wanted[number], chosen[number][1], notes))))
+            result.append((number, Placed(wanted[number], _restored(wanted[number], cell, chosen[number][1], notes))))
         elif position not in merged:
             result.append((-1, Placed(None, _unmarked(cell), repeated=position not in found.added)))
     _put_back(result, wanted, notes)
@@ -47,7 +49,7 @@ def repaired(cells: list[NotebookNode], wanted: list[Slot], found: Match, notes:
 def _choose(cells: list[NotebookNode], slot: Slot, positions: list[int], notes: list[str]) -> tuple[list[int], str]:
     """Which of a slot's cells count, and their text.
 
-    Code: the last that is no stub, with earlier ones that define a name of the question which later ones do not.
+    Code: the last that is no stub, with earlier ones that define a name which later ones do not (a cell split in two).
     Words: the last that is no stub when the cells repeat one id, all of them when they were found by place.
     """
     if slot.locked or len(positions) == 1:
@@ -57,26 +59,29 @@ def _choose(cells: list[NotebookNode], slot: Slot, positions: list[int], notes: 
     if slot.role == "written" and not marked:
         kept = real
     else:
-        kept = _contributing(cells, slot, real)
-    notes.append(f"{slot.label}: {len(positions)} cells answer it; {len(kept)} of them count")
+        kept = _contributing(cells, real)
+    counts = "all count" if len(kept) == len(positions) else f"the last {len(kept)} that are no stubs count"
+    notes.append(f"{slot.label}: {len(positions)} cells answer it; {counts}")
     return kept, "\n\n".join(cells[p].source for p in kept)
 
 
-def _contributing(cells: list[NotebookNode], slot: Slot, positions: list[int]) -> list[int]:
+def _contributing(cells: list[NotebookNode], positions: list[int]) -> list[int]:
     kept, covered = [positions[-1]], defined_names(cells[positions[-1]].source)
     for position in reversed(positions[:-1]):
-        more = (defined_names(cells[position].source) & slot.names) - covered
+        more = defined_names(cells[position].source) - covered
         if more:
             kept.insert(0, position)
             covered |= more
     return kept
 
 
-def _restored(slot: Slot, source: str, notes: list[str]) -> NotebookNode:
-    """The release's cell with the student's text, or with its own where students may not change it."""
+def _restored(slot: Slot, own: NotebookNode, source: str, notes: list[str]) -> NotebookNode:
+    """The release's cell with the student's text and outputs, or with its own text where students may not change it."""
     cell = _copy(slot.cell)
     if not slot.locked:
         cell.source = source
+        if cell.cell_type == "code":
+            cell.outputs = own.get("outputs", [])
     elif not same(source, slot.cell.source):
         notes.append(f"{slot.label}: the locked cell was edited; the release's text was restored")
     return cell
@@ -100,19 +105,17 @@ def _copy(cell: NotebookNode) -> NotebookNode:
     copy.metadata = NotebookNode(cell.metadata)
     if "nbgrader" in cell.metadata:
         copy.metadata.nbgrader = NotebookNode(cell.metadata.nbgrader)
-    return _complete(copy)
+    if cell.cell_type == "code":
+        copy.execution_count = None
+        copy.outputs = []
+    return copy
 
 
 def _unmarked(cell: NotebookNode) -> NotebookNode:
-    plain = NotebookNode(cell_type=cell.cell_type, id="", metadata=NotebookNode(), source=cell.source)
-    return _complete(plain)
-
-
-def _complete(cell: NotebookNode) -> NotebookNode:
+    plain = _copy(NotebookNode(cell_type=cell.cell_type, metadata={}, source=cell.source))
     if cell.cell_type == "code":
-        cell.execution_count = None
-        cell.outputs = []
-    return cell
+        plain.outputs = cell.outputs
+    return plain
 
 
 class _Loader:
@@ -138,13 +141,14 @@ class _Loader:
             self.notes.append(f"{name}: not run when grading: the statements at line {shown}")
         self.lost |= reduced.lost
         self.imported |= imported_names(reduced.source)
-        if "".join(reduced.source.split()).replace("pass", "").strip(";"):
+        if does_something(reduced.source):
             self.cells.append(Cell(name, reduced.source))
 
 
 def definitions(placed: list[Placed], notes: list[str]) -> list[Cell]:
     """The cells to load, in order: setup, questions, what the student added, classes and functions of experiments."""
     loader = _Loader(notes)
+    trainers = training_functions([p.cell.source for p in placed if p.cell.cell_type == "code"])
     known = frozenset().union(*(defined_names(p.cell.source) for p in placed if p.slot and p.slot.role == "definition"))
     added = 0
     for slot, cell, repeated in placed:
@@ -157,14 +161,14 @@ def definitions(placed: list[Placed], notes: list[str]) -> list[Cell]:
                 added += 1
                 loader.add(f"added-{added}", cell.source, _strict(loader))
         elif slot.role == "definition":
-            loader.add(slot.question, cell.source, _lenient(loader) if slot.question[0] == "q" else Reduced)
+            loader.add(slot.question, cell.source, _lenient(loader, trainers) if slot.question[0] == "q" else Reduced)
         elif slot.question and not same(cell.source, slot.cell.source):
             loader.add(slot.question, cell.source, _strict(loader, values=False, known=known), quiet=True)
     return loader.cells
 
 
-def _lenient(loader: _Loader) -> Callable[[str], Reduced]:
-    return lambda source: without_training(source, loader.lost)
+def _lenient(loader: _Loader, trainers: frozenset[str]) -> Callable[[str], Reduced]:
+    return lambda source: without_training(source, loader.lost, trainers)
 
 
 def _strict(loader: _Loader, **limits) -> Callable[[str], Reduced]:

@@ -1,0 +1,458 @@
+"""Pre-flight: what can be repaired is, nothing that trains is loaded, and no input makes it raise."""
+
+import ast
+import base64
+import contextlib
+import copy
+import json
+import random
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbgrader.nbgraderformat import MetadataValidator
+
+from autograder.build import reference_notebook, starter_notebook
+from autograder.submission import read_submission
+from autograder.submission.outputs import safe_outputs
+from autograder.submission.reducing import CellError, definitions_only, without_magics, without_training
+
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def built(module_course):
+    """Homework, starter, and the reference as a student who solved everything would hold it."""
+    homework = module_course.homeworks[0]
+    return homework, starter_notebook(homework), reference_notebook(homework)
+
+
+def solved(built) -> nbformat.NotebookNode:
+    return copy.deepcopy(built[2])
+
+
+def read(built, folder: Path, notebook=None, name: str = "hw1.ipynb", raw: bytes | None = None):
+    folder.mkdir(exist_ok=True)
+    if notebook is not None or raw is not None:
+        (folder / name).write_bytes(raw if raw is not None else json.dumps(notebook).encode())
+    return read_submission(folder, built[0], built[1])
+
+
+def by_name(submission) -> dict[str, str]:
+    return {cell.name: cell.source for cell in submission.cells}
+
+
+def cell_of(notebook, cell_id: str):
+    return next(cell for cell in notebook.cells if cell.get("id") == cell_id)
+
+
+def require_fit_for_nbgrader(submission, built) -> None:
+    """Every graded cell of the release is there exactly once, and nbgrader's own validators agree."""
+    nbformat.validate(submission.notebook)
+    MetadataValidator().validate_nb(submission.notebook)
+
+    def grade_ids(notebook):
+        return sorted(cell.metadata.nbgrader.grade_id for cell in notebook.cells if "nbgrader" in cell.metadata)
+
+    assert grade_ids(submission.notebook) == grade_ids(built[1])
+
+
+# --- repair ---
+
+
+def test_a_complete_notebook_is_loaded_as_it_is(built, tmp_path):
+    found = read(built, tmp_path / "s", solved(built))
+    assert (found.notes, found.problems) == ((), ())
+    assert [cell.name for cell in found.cells][:3] == ["setup", "t1_pairs", "q1_counter"]
+    assert by_name(found)["q1_counter"] == cell_of(solved(built), "q1_counter").source
+    require_fit_for_nbgrader(found, built)
+
+
+def test_checks_and_experiments_are_never_loaded(built, tmp_path):
+    loaded = "\n".join(by_name(read(built, tmp_path / "s", solved(built))).values())
+    assert "history" not in loaded
+    assert "shares" not in loaded
+    assert "frequencies([int" not in loaded
+
+
+def strip_metadata(notebook, rng):
+    for cell in notebook.cells:
+        cell.metadata = {}
+
+
+def strip_ids(notebook, rng):
+    for cell in notebook.cells:
+        cell.pop("id", None)
+
+
+def delete_locked(notebook, rng):
+    notebook.cells = [cell for cell in notebook.cells if not str(cell.get("id", "")).startswith("check_")]
+
+
+def edit_locked(notebook, rng):
+    for cell in notebook.cells:
+        if str(cell.get("id", "")).startswith("check_"):
+            cell.source = "pass"
+
+
+def duplicate(notebook, rng):
+    place = rng.randrange(len(notebook.cells))
+    notebook.cells.insert(place, copy.deepcopy(notebook.cells[place]))
+
+
+def add_clutter(notebook, rng):
+    notebook.cells.insert(rng.randrange(len(notebook.cells)), new_code_cell("while True: print('training')"))
+    notebook.cells.append(new_markdown_cell("my thoughts"))
+
+
+def forge_points(notebook, rng):
+    for cell in notebook.cells:
+        if "nbgrader" in cell.metadata:
+            cell.metadata.nbgrader = {**cell.metadata.nbgrader, "points": 1e9, "schema_version": 1, "locked": False}
+
+
+DAMAGES = [strip_metadata, strip_ids, delete_locked, edit_locked, duplicate, add_clutter, forge_points]
+
+
+@QUICK
+@given(st.lists(st.sampled_from(DAMAGES), max_size=5), st.integers(0, 10**6))
+def test_any_damage_leaves_the_same_definitions_and_a_gradable_notebook(built, tmp_path, damages, seed):
+    notebook, rng = solved(built), random.Random(seed)
+    for damage in damages:
+        damage(notebook, rng)
+    found = read(built, tmp_path / "s", notebook)
+    assert found.problems == ()
+    whole = by_name(read(built, tmp_path / "whole", solved(built)))
+    assert {name: by_name(found).get(name) for name in whole} == whole
+    assert "while True" not in "".join(by_name(found).values())
+    require_fit_for_nbgrader(found, built)
+    assert cell_of(found.notebook, "check_q1_counter").metadata.nbgrader.points == 50
+
+
+def test_locked_cells_come_back_as_released_and_are_noted(built, tmp_path):
+    notebook = solved(built)
+    edit_locked(notebook, None)
+    notebook.cells = [cell for cell in notebook.cells if cell.id != "check_t1_pairs"]
+    found = read(built, tmp_path / "s", notebook)
+    assert cell_of(found.notebook, "check_q1_counter").source == cell_of(built[1], "check_q1_counter").source
+    assert any(note.startswith("t1_pairs: the cell was missing") for note in found.notes)
+    assert any(note.startswith("q1_counter: the locked cell was edited") for note in found.notes)
+
+
+def test_of_repeated_cells_the_last_that_is_no_stub_counts(built, tmp_path):
+    notebook = solved(built)
+    place = [cell.id for cell in notebook.cells].index("q1_counter")
+    first, stub = copy.deepcopy(notebook.cells[place]), copy.deepcopy(cell_of(built[1], "q1_counter"))
+    first.source = first.source.replace("[0] * num_levels", "[1] * num_levels")
+    notebook.cells[place : place + 1] = [first, notebook.cells[place], stub]
+    found = read(built, tmp_path / "s", notebook)
+    assert by_name(found)["q1_counter"] == cell_of(solved(built), "q1_counter").source
+    assert any("3 cells answer it" in note for note in found.notes)
+    require_fit_for_nbgrader(found, built)
+
+
+def test_an_answer_beside_an_untouched_stub_is_found_by_its_names(built, tmp_path):
+    notebook = copy.deepcopy(built[1])
+    answer = cell_of(built[2], "q1_counter").source
+    notebook.cells.insert(1, new_code_cell(answer))
+    assert by_name(read(built, tmp_path / "s", notebook))["q1_counter"] == answer
+
+
+def test_an_answer_split_over_two_cells_is_joined(built, tmp_path):
+    notebook = solved(built)
+    place = [cell.id for cell in notebook.cells].index("q1_counter")
+    whole = notebook.cells[place]
+    helper = copy.deepcopy(whole)  # JupyterLab copies the metadata when it splits a cell
+    helper.source = "def helper(x):\n    return x"
+    notebook.cells.insert(place, helper)
+    found = read(built, tmp_path / "s", notebook)
+    assert by_name(found)["q1_counter"] == f"{helper.source}\n\n{whole.source}"
+    require_fit_for_nbgrader(found, built)
+
+
+def test_words_without_any_metadata_are_found_by_their_place(built, tmp_path):
+    notebook = solved(built)
+    for cell in notebook.cells:
+        if cell.id in ("w1_why", "r_report"):
+            cell.source = f"My answer to {cell.id}, in my words."
+    strip_metadata(notebook, None)
+    strip_ids(notebook, None)
+    found = read(built, tmp_path / "s", notebook).notebook
+    assert cell_of(found, "w1_why").source == "My answer to w1_why, in my words."
+    assert cell_of(found, "r_report").source == "My answer to r_report, in my words."
+
+
+def test_a_syntax_error_loses_one_cell_and_names_the_line(built, tmp_path):
+    notebook = solved(built)
+    cell_of(notebook, "t1_pairs").source = "x = 1\nt1_pairs_of_300 = (((\n"
+    found = read(built, tmp_path / "s", notebook)
+    assert "t1_pairs" not in by_name(found)
+    assert "q1_counter" in by_name(found)
+    assert any(note.startswith("t1_pairs: syntax error in line 2") for note in found.notes)
+    require_fit_for_nbgrader(found, built)
+
+
+def test_a_changed_setup_keeps_the_released_one_and_adds_its_own_imports(built, tmp_path):
+    notebook = solved(built)
+    cell_of(notebook, "setup-1").source = "import math\nmodel = train()\n"
+    cells = by_name(read(built, tmp_path / "s", notebook))
+    assert cells["setup"] == cell_of(built[1], "setup-1").source
+    assert "import math" in cells["added-1"]
+    assert "train" not in cells["added-1"]
+
+
+def test_classes_of_an_experiment_are_loaded_but_do_not_replace_answers(built, tmp_path):
+    notebook = solved(built)
+    cell_of(notebook, "e1_train").source = "class Mine: pass\nclass LevelCounter: pass\ntrained = Mine.run()\nLEVELS = 3"
+    source = by_name(read(built, tmp_path / "s", notebook))["e1_train"]
+    assert "class Mine" in source
+    assert "LevelCounter" not in source
+    assert "run" not in source
+
+
+# --- inputs that are no notebook of this homework ---
+
+
+def wrap(cells) -> bytes:
+    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}).encode()
+
+
+BAD = {
+    "empty": b"",
+    "blank": b"  \n ",
+    "truncated": b'{"cells": [{"cell_type": "code", "source": "x = ',
+    "no json": b"import torch",
+    "binary": bytes(range(128, 256)) * 10,
+    "a list": b"[1, 2]",
+    "cells no list": b'{"cells": {"a": 1}}',
+    "deep": b"[" * 200_000,
+    "nulls": b"\x00" * 1000,
+    "cells are numbers": wrap([1, None, "x", []]),
+    "cells without source": wrap([{"cell_type": "code"}, {"cell_type": "markdown", "metadata": 3}]),
+    "other homework": wrap([{"cell_type": "code", "source": "x = 1", "metadata": {"nbgrader": {"grade_id": "q1_flow"}}}]),
+    "format 3 broken": b'{"worksheets": [{"cells": 3}], "nbformat": 3}',
+    "too many cells": wrap([{"cell_type": "code", "source": ""}] * 3000),
+    "nan": b'{"cells": [], "nbformat": NaN}',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_notebook_is_named_for_a_person(built, tmp_path, kind):
+    found = read(built, tmp_path / "s", raw=BAD[kind])
+    assert found.notebook is None
+    assert found.cells == ()
+    assert len(found.problems) == 1
+    assert "hw1.ipynb" in found.problems[0]
+
+
+def test_a_notebook_of_100_mb_is_refused_before_it_is_parsed(built, tmp_path):
+    (tmp_path / "s").mkdir()
+    with (tmp_path / "s" / "hw1.ipynb").open("wb") as file:
+        file.truncate(100_000_000)
+    found = read(built, tmp_path / "s")
+    assert "100 MB" in found.problems[0]
+
+
+def test_no_notebook_at_all(built, tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "essay.docx").write_bytes(b"x")
+    assert "no notebook" in read(built, tmp_path / "s").problems[0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp949"])
+def test_other_encodings_are_read(built, tmp_path, encoding):
+    notebook = solved(built)
+    cell_of(notebook, "w1_why").source = "한국어 답안"
+    raw = json.dumps(notebook, ensure_ascii=False).encode(encoding)
+    found = read(built, tmp_path / "s", raw=raw)
+    assert found.problems == ()
+    assert cell_of(found.notebook, "w1_why").source == "한국어 답안"
+
+
+def test_format_3_is_converted(built, tmp_path):
+    old = nbformat.convert(solved(built), 3)
+    found = read(built, tmp_path / "s", raw=nbformat.writes(old, version=3).encode())
+    assert found.problems == ()
+    assert by_name(found)["q1_counter"] == cell_of(solved(built), "q1_counter").source
+
+
+def test_a_renamed_notebook_is_found_and_noted(built, tmp_path):
+    found = read(built, tmp_path / "s", solved(built), name="Kim HW1 (final).ipynb")
+    assert found.problems == ()
+    assert any("Kim HW1" in note for note in found.notes)
+    assert "q1_counter" in by_name(found)
+
+
+def test_of_two_notebooks_the_one_that_fits_is_graded(built, tmp_path):
+    read(built, tmp_path / "s", new_notebook(cells=[new_code_cell("x = 1")]), name="scratch.ipynb")
+    found = read(built, tmp_path / "s", solved(built), name="mine.ipynb")
+    assert found.problems == ()
+    assert "q1_counter" in by_name(found)
+    both = read(built, tmp_path / "s", solved(built), name="hw1.ipynb")
+    assert "several notebooks" in both.problems[0]
+    assert "mine.ipynb" in both.problems[0]
+
+
+def test_links_hidden_folders_and_pickles_are_not_followed(built, tmp_path):
+    secret = tmp_path / "secret.safetensors"
+    secret.write_bytes(b"x")
+    folder = tmp_path / "s"
+    (folder / "artifacts").mkdir(parents=True)
+    (folder / "artifacts" / "e1_train.safetensors").symlink_to(secret)
+    (folder / "linked").symlink_to(tmp_path)
+    (folder / "artifacts" / "model.pt").write_bytes(b"\x80\x04.")
+    found = read(built, folder, solved(built))
+    assert found.checkpoints == {}
+    assert any("model.pt" in note for note in found.notes)
+
+
+def test_checkpoints_are_found_by_name_wherever_they_lie(built, tmp_path):
+    folder = tmp_path / "s"
+    for place in ("old", "hw1/artifacts"):
+        (folder / place).mkdir(parents=True)
+        (folder / place / "e1_train.safetensors").write_bytes(place.encode())
+    found = read(built, folder, solved(built))
+    assert found.checkpoints["e1_train"].read_bytes() == b"hw1/artifacts"
+
+
+# --- outputs ---
+
+
+def test_only_plain_text_and_true_pictures_survive():
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"0" * 10).decode()
+    evil = '"><script>alert(1)</script>'
+    outputs = [
+        new_output("display_data", {"text/html": evil, "application/javascript": "alert(1)", "image/svg+xml": evil}),
+        new_output("display_data", {"image/png": png, "text/html": evil}, metadata={"image/png": {"width": evil}}),
+        new_output("display_data", {"image/png": evil}),
+        new_output("display_data", {"image/png": base64.b64encode(b"<script>").decode()}),
+        new_output("stream", name=evil, text="\x1b]0;title\x07 plain"),
+        {"output_type": "error", "ename": "E", "evalue": "v", "traceback": [evil]},
+        {"output_type": "execute_result", "data": {"text/latex": evil, "text/plain": ["a", 3, "b"]}},
+        "no output", None, {"output_type": evil},
+    ]  # fmt: skip
+    kept = safe_outputs(outputs)
+    assert "script" not in json.dumps(kept)
+    assert [output.output_type for output in kept] == ["display_data", "stream", "stream", "display_data"]
+    assert kept[0].data["image/png"] == png
+    assert kept[3].data == {"text/plain": "ab"}
+
+
+# --- reducing cells ---
+
+
+KEPT = [
+    "import math",
+    "from os import path as where",
+    "def f(x):\n    return boom()",
+    "class A(object):\n    x = 1\n    def g(self):\n        boom()",
+    "A_CONSTANT = 3",
+    "TABLE = {'a': [1, 2], 'b': (3,)}",
+    "ROOT = math.sqrt(2.0) if False else len([1])",
+    "@staticmethod\ndef deco():\n    boom()",
+    '"""words"""',
+    "try:\n    import nothing_here\nexcept ImportError:\n    nothing_here = None",
+]
+DROPPED = [
+    "boom()",
+    "for i in range(3):\n    boom()",
+    "x = boom()",
+    "while boom():\n    pass",
+    "with boom() as z:\n    pass",
+    "y: int = boom()",
+    "a = 1; boom(); b = 2",
+    "x = [\n    boom(),\n]; c = 3",
+    "assert boom()",
+    "values = [boom() for _ in range(3)]",
+    "if True:\n    boom()\nelse:\n    pass",
+    "print('한글', boom())",
+    "z = (yes := boom())",
+    "lazy = boom().attr[0]",
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(KEPT + DROPPED), max_size=8))
+def test_reduced_cells_run_nothing_keep_definitions_and_their_lines(parts):
+    source = "\n".join(parts)
+    reduced = definitions_only(source)
+
+    def boom():
+        raise AssertionError("a statement that should have been left out was run")
+
+    scope = {"boom": boom}
+    exec(compile(reduced.source, "cell", "exec"), scope)
+    assert reduced.source.count("\n") == source.count("\n")
+    before, after = _definitions(source), _definitions(reduced.source)
+    assert before == after
+    assert definitions_only(reduced.source).source == reduced.source
+
+
+def _definitions(source: str) -> list[tuple[int, str]]:
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+    return [(node.lineno, ast.unparse(node)) for node in ast.parse(source).body if isinstance(node, kinds)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_is_reduced_or_refused(text):
+    with contextlib.suppress(CellError):
+        compile(definitions_only(without_magics(text).source).source, "cell", "exec")
+
+
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [
+        ("%matplotlib inline\nx = 1", {"x": 1}),
+        ("!pip install torch\nx = 1", {"x": 1}),
+        ("%%time\nx = 1", {"x": 1}),
+        ("%%bash\nrm -rf /", {}),
+        ("files = !ls\nx = 1", {"x": 1}),
+        ("x = 1\nx?", {"x": 1}),
+        ("def f():\n    !ls\n    %time g()\n    return 5\nx = f()", {"x": 5}),
+        ("if True:\n    %cd ..\n    x = 1", {"x": 1}),
+        ("\n\n%load_ext autoreload\nx = 1", {"x": 1}),
+        ("if False:\n    pass\nelif get_ipython():\n    y = 1\nx = 1", {"x": 1}),
+        ("# 한글\nx = '한글'; get_ipython(); y = 2", {"x": "한글", "y": 2}),
+        ("x = [\n 1,\n get_ipython(),\n]; y = 2", {"y": 2}),
+    ],
+)
+def test_magics_and_shell_lines_vanish(source, kept):
+    scope = {}
+    exec(without_magics(source).source, scope)
+    assert {name: scope[name] for name in kept} == kept
+    assert "get_ipython" not in scope
+
+
+@pytest.mark.parametrize("source", ["x = (", "def f(:\n  pass", "return 3", "x = 1\n\ty = 2", "\x00", "(" * 500 + ")" * 500])
+def test_no_python_is_refused_with_its_line(source):
+    with pytest.raises(CellError, match=r"line \d|can't be read"):
+        without_magics(source)
+
+
+def test_an_error_keeps_the_line_that_the_student_sees():
+    source = "x = [\n  1,\n]\nmodel = boom(\n  3,\n)\n\ndef f():\n    return 1 / 0\n"
+    scope = {}
+    exec(compile(definitions_only(source).source, "cell", "exec"), scope)
+    assert scope["f"].__code__.co_firstlineno == 8
+
+
+def test_training_in_a_questions_cell_and_what_depends_on_it_is_left_out():
+    source = "def train(m):\n    m.backward()\nmodel = object()\nloss = train(model)\nshown = loss + 1\nEPS = float('1e-3')"
+    reduced = without_training(source, trainers=frozenset({"train"}))
+    scope = {}
+    exec(reduced.source, scope)
+    assert reduced.left_out == (4, 5)
+    assert scope["EPS"] == 1e-3
+
+
+def test_names_lost_in_one_cell_are_missed_in_the_next(built, tmp_path):
+    notebook = solved(built)
+    notebook.cells[2:2] = [new_code_cell("model = train_it()"), new_code_cell("SIZE = model\nOTHER = 4")]
+    found = read(built, tmp_path / "s", notebook)
+    loaded = "\n".join(by_name(found).values())
+    assert "SIZE" not in loaded
+    assert "OTHER = 4" in loaded
