@@ -29,6 +29,16 @@ class CollectReport:
     missing: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
+    @property
+    def text(self) -> str:
+        """The report in lines for a person: counts first, then everyone and everything that needs a look."""
+        counts = ((len(self.new), "new"), (len(self.updated), "updated"), (len(self.unchanged), "unchanged"))
+        lines = [", ".join(f"{number} {what}" for number, what in counts)]
+        lines += [f"{name}: a newer attempt is there already" for name in self.older]
+        lines += [f"{name}: has not handed in" for name in self.missing]
+        lines += [f"{name}: is not on the roster" for name in self.unknown]
+        return "\n".join([*lines, *self.odd])
+
 
 def collect(course: Course, homework: Homework, path: Path, roster: Collection[str] | None = None) -> CollectReport:
     """Bring a download's submissions into the term's tree; the newest attempt of each student counts.

@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 
 from autograder.collect.archives import JUNK, Budget, copy_within, entry_name
 from autograder.collect.names import BlackboardName, find_column, parse_name, read_timestamp, student_id, to_utc
+from autograder.course import CourseError
 
 MAX_FILE = 500_000_000
 MAX_INFO = 200_000
 
 
-class CollectError(Exception):
+class CollectError(CourseError):
     """The download can't be read at all; the message says what to do."""
 
 

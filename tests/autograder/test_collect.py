@@ -141,6 +141,7 @@ def test_newest_attempt_wins_in_utc_and_a_second_run_changes_nothing(course, tmp
     })  # fmt: skip
     report = run(course, path, roster=["j_smith", "ghost"])
     assert (report.new, report.odd, report.missing, report.unknown) == (["a.b-c", "j_smith"], [], ["ghost"], ["a.b-c"])
+    assert report.text == "2 new, 0 updated, 0 unchanged\nghost: has not handed in\na.b-c: is not on the roster"
     folder = course.work / "submitted/j_smith/hw1"
     assert (folder / "my work.ipynb").read_text() == "new"
     assert not (folder / "hw1.ipynb").exists()
