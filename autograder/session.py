@@ -32,7 +32,12 @@ class CheckStopped(Exception):
 
 
 class Connection(Protocol):
-    """A live worker. `request` raises CheckStopped (TIMEOUT, CRASH, ...) when it is lost; then it is closed."""
+    """A live worker. `request` raises CheckStopped (TIMEOUT, CRASH, ...) when it is lost; then it is closed.
+
+    `starved` counts the seconds in which a busy machine kept the worker waiting; they are not the student's.
+    """
+
+    starved: float
 
     def request(self, message: dict[str, Any], seconds: float) -> dict[str, Any]: ...
     def close(self) -> None: ...
@@ -85,12 +90,13 @@ class Session:
             self._execute_cells()
 
     def _execute_cells(self) -> None:
-        ends = time.monotonic() + LOAD_SECONDS
+        started = time.monotonic() - self._connection.starved
         for index, (name, source) in enumerate(self.cells):
             if index in self._stuck:
                 continue
             try:
-                self._request({"op": "execute", "name": name, "source": source}, ends - time.monotonic())
+                left = LOAD_SECONDS - (time.monotonic() - started - self._connection.starved)
+                self._request({"op": "execute", "name": name, "source": source}, left)
             except StudentError as error:
                 self.broken[name] = f"the cell {name} stopped with {error.type} at line {error.line}"
             except CheckStopped as stop:
@@ -104,11 +110,14 @@ class Session:
         left = self.ends - time.monotonic()
         if left <= 0:
             raise CheckStopped(Outcome.TIMEOUT, f"the submission used up its {SUBMISSION_SECONDS:g} s")
+        connection, starved = self._connection, self._connection.starved
         try:
-            answer = self._connection.request(message, min(seconds, left))
+            answer = connection.request(message, min(seconds, left))
         except CheckStopped:
             self._connection = None
             raise
+        finally:
+            self.ends += connection.starved - starved
         if "error" in answer:
             raise _student_error(answer["error"])
         return answer.get("value")

@@ -7,6 +7,9 @@
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +80,8 @@ def student(request: pytest.FixtureRequest, question_session: Any) -> Iterator["
         if needed in question_session.broken and question.id not in question_session.broken:
             raise CheckStopped(Outcome.SKIPPED, f"it needs {needed}, and {question_session.broken[needed]}")
     yield Student(question_session)
-    question_session.forget()
+    with suppress(CheckStopped):  # the worker may be gone; the next check gets another one
+        question_session.forget()
 
 
 @pytest.fixture
@@ -108,8 +112,9 @@ def question_of(path: Path) -> str:
 
 
 @cache
+@cache
 def homework_of(path: Path) -> "Homework":
-    """The homework whose checks folder holds this file."""
+    """The homework whose checks folder holds this file; CourseError when none does."""
     from autograder.course import CourseError, load_course
 
     for homework in load_course().homeworks:

@@ -46,6 +46,10 @@ class TrivialConnection:
             return answer
         return {"value": self._emptied(answer.get("value", 0))}
 
+    @property
+    def starved(self) -> float:
+        return self._connection.starved
+
     def close(self) -> None:
         self._connection.close()
 

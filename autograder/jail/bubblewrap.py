@@ -102,9 +102,10 @@ class BubblewrapBackend:
             letters += data
             pidfd = array.array("i", ancillary[0][2])[0] if ancillary else pidfd
         group = cgroups.ControlGroup.create(cgroups.group_name(next(self._serial)), self.limits)
+        pid = _pid_of(pidfd)
         if group is not None:
-            group.add(_pid_of(pidfd))
-        return JailConnection(ours, pidfd, group)
+            group.add(pid)
+        return JailConnection(ours, pidfd, pid, group)
 
     def close(self) -> None:
         """End the zygote and with it every worker."""

@@ -1,4 +1,8 @@
-"""The grader's end of one worker: frames with an absolute deadline, and a sure end."""
+"""The grader's end of one worker: frames with an absolute deadline, and a sure end.
+
+Time is counted fairly: what the kernel let the worker or the grader wait for a free core (`/proc/<pid>/schedstat`) is not the
+student's, so a busy machine turns no right answer into a TIMEOUT; time asleep is.
+"""
 
 import contextlib
 import os
@@ -6,6 +10,7 @@ import select
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 from autograder.checking.verdicts import Outcome
@@ -25,16 +30,18 @@ ENDED = {
 class JailConnection:
     """A live worker behind a socket. Any trouble ends the worker and raises CheckStopped with the right outcome."""
 
-    def __init__(self, channel: socket.socket, pidfd: int, group: ControlGroup | None) -> None:
+    def __init__(self, channel: socket.socket, pidfd: int, pid: int, group: ControlGroup | None) -> None:
         self._channel, self._pidfd, self._group = channel, pidfd, group
+        self._pids = (pid, os.getpid())
         self._open = True
+        self.starved = 0.0
 
     def request(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Send a request and wait for its answer, `seconds` in all."""
-        ends = time.monotonic() + seconds
+        """Send a request and wait for its answer, `seconds` in all. What the machine withheld adds to `starved`."""
+        deadline = Deadline(seconds, self._pids)
         try:
-            self._send(message, ends)
-            answer = self._receive(ends)
+            self._send(message, deadline)
+            answer = self._receive(deadline)
             if not isinstance(answer, dict):
                 raise wire.ProtocolError("the answer is no mapping")
         except TimeoutError:
@@ -44,8 +51,10 @@ class JailConnection:
         except wire.ProtocolError:
             raise self._lost(Outcome.PROTOCOL) from None
         except (EOFError, OSError):
-            starved = self._group is not None and self._group.out_of_memory()
-            raise self._lost(Outcome.MEMORY if starved else Outcome.CRASH) from None
+            killed = self._group is not None and self._group.out_of_memory()
+            raise self._lost(Outcome.MEMORY if killed else Outcome.CRASH) from None
+        finally:
+            self.starved += deadline.starved
         return self._checked(answer)
 
     def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -71,31 +80,61 @@ class JailConnection:
         self.close()
         return CheckStopped(outcome, sentence or ENDED[outcome])
 
-    def _send(self, message: dict[str, Any], ends: float) -> None:
+    def _send(self, message: dict[str, Any], deadline: "Deadline") -> None:
         prefixed, blobs = wire.encode(message)
         for part in (prefixed, *blobs):
-            self._channel.settimeout(_left(ends))
-            self._channel.sendall(part)
+            view = memoryview(part)
+            while view:
+                deadline.wait(self._channel, select.POLLOUT)
+                view = view[self._channel.send(view, socket.MSG_DONTWAIT) :]
 
-    def _receive(self, ends: float) -> Any:
-        header_size, blob_size = wire.PREFIX.unpack(self._exactly(wire.PREFIX.size, ends))
+    def _receive(self, deadline: "Deadline") -> Any:
+        header_size, blob_size = wire.PREFIX.unpack(self._exactly(wire.PREFIX.size, deadline))
         if header_size > wire.MAX_HEADER or blob_size > wire.MAX_BLOB:
             raise wire.FloodError("the frame is over the limits")
-        return wire.decode(self._exactly(header_size, ends), self._exactly(blob_size, ends))
+        return wire.decode(self._exactly(header_size, deadline), self._exactly(blob_size, deadline))
 
-    def _exactly(self, size: int, ends: float) -> bytes:
+    def _exactly(self, size: int, deadline: "Deadline") -> bytes:
         parts = bytearray()
         while len(parts) < size:
-            self._channel.settimeout(_left(ends))
-            chunk = self._channel.recv(min(size - len(parts), CHUNK))
+            deadline.wait(self._channel, select.POLLIN)
+            chunk = self._channel.recv(min(size - len(parts), CHUNK), socket.MSG_DONTWAIT)
             if not chunk:
                 raise EOFError
             parts += chunk
         return bytes(parts)
 
 
-def _left(ends: float) -> float:
-    left = ends - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+class Deadline:
+    """`seconds` from now, plus the time in which these processes were ready to run and got no core."""
+
+    def __init__(self, seconds: float, pids: tuple[int, ...]) -> None:
+        self._pids, self._before = pids, _waited(pids)
+        self._ends = time.monotonic() + seconds
+        self.starved = 0.0
+
+    def wait(self, channel: socket.socket, event: int) -> None:
+        """Return when the channel is ready for the event; TimeoutError when the time is up."""
+        poll = select.poll()
+        poll.register(channel, event)
+        while True:
+            left = self._ends + self.starved - time.monotonic()
+            if left > 0 and poll.poll(1000 * left):
+                return
+            if left <= 0:
+                self._extend()
+
+    def _extend(self) -> None:
+        starved = _waited(self._pids) - self._before
+        if starved < self.starved + 0.01:
+            raise TimeoutError
+        self.starved = starved
+
+
+def _waited(pids: tuple[int, ...]) -> float:
+    """Seconds that the processes' main threads have waited for a core so far; 0 where the kernel does not tell."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+    return total / 1e9

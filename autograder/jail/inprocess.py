@@ -22,6 +22,8 @@ class InProcessBackend:
 class InProcessConnection:
     """A worker that is called directly; time limits do not hold."""
 
+    starved = 0.0
+
     def __init__(self) -> None:
         self._worker = Worker()
 

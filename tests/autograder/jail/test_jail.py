@@ -201,6 +201,26 @@ def fine():
     assert student.fine() == 1
 
 
+def test_a_slow_drip_does_not_extend_the_time(student_of):
+    source = """
+import os, time
+def drip():
+    while True:
+        for descriptor in range(3, 32):
+            try:
+                os.write(descriptor, b"\\x00")
+            except OSError:
+                pass
+        time.sleep(0.05)
+"""
+    student = student_of(source)
+    student._session.load()
+    student._session.call_seconds = 0.5
+    started = time.monotonic()
+    assert outcome_of(student.drip) in (Outcome.TIMEOUT, Outcome.PROTOCOL)
+    assert time.monotonic() - started < 5
+
+
 def test_memory_is_bounded(student_of):
     student = student_of("import torch\ndef f():\n    return float(torch.empty(3_000_000_000, dtype=torch.uint8)[0])\n")
     assert outcome_of(student.f) is Outcome.MEMORY
