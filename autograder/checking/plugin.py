@@ -112,7 +112,6 @@ def question_of(path: Path) -> str:
 
 
 @cache
-@cache
 def homework_of(path: Path) -> "Homework":
     """The homework whose checks folder holds this file; CourseError when none does."""
     from autograder.course import CourseError, load_course
