@@ -13,7 +13,7 @@ from nbformat import NotebookNode
 from autograder.build.allowlist import figures_shown, is_allowed
 from autograder.build.arrays import SUFFIXES, ArrayError, content_hashes, load_arrays, staff_data
 from autograder.build.markers import marker_remnant
-from autograder.build.matching import Shingles, code_lines, prose_words
+from autograder.build.matching import Public
 from autograder.build.regions import BuildError
 from autograder.build.secrets import Secrets, gather
 from autograder.build.source import NOTEBOOK_METADATA
@@ -154,9 +154,8 @@ def _text(name: str, cell: str, text: str, secrets: Secrets) -> Iterator[Finding
 
 
 def _copies(name: str, cell: str, text: str, secrets: Secrets) -> Iterator[Finding]:
-    lines, shingles = code_lines(text), Shingles(prose_words(text))
-    found = [(secret.owner, secret.copied(lines)) for secret in secrets.code]
-    found += [(secret.owner, secret.copied(shingles)) for secret in secrets.prose]
-    for owner, copy in found:
-        if copy:
-            yield Finding(name, cell, f"copies {owner}: {copy!r}", "Take it out or move it into a region, or reword it")
+    public = Public(text)
+    for secret in (*secrets.code, *secrets.prose):
+        if copy := secret.copied(public):
+            what = f"copies {secret.owner}: {copy!r}"
+            yield Finding(name, cell, what, "Take it out or move it into a region, or reword it")

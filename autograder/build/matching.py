@@ -7,8 +7,7 @@ Prose is compared by runs of words of three letters and more, so that formulas, 
 
 import keyword
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 RUN_WORDS = 6  # distinct words in equal consecutive lines that make a copy
@@ -33,6 +32,26 @@ def prose_words(text: str) -> list[str]:
     return PROSE_WORD.findall(text.lower())
 
 
+class Public:
+    """A text that students see, indexed once for all secrets that are looked for in it."""
+
+    def __init__(self, text: str):
+        self.lines = code_lines(text)
+        self.places: dict[str, list[int]] = {}
+        for number, line in enumerate(self.lines):
+            self.places.setdefault(line, []).append(number)
+        self._words = prose_words(text)
+        self._prose = f" {' '.join(self._words)} "
+        self._runs: dict[int, set[tuple[str, ...]]] = {}
+
+    def says(self, words: tuple[str, ...]) -> bool:
+        """Whether these words stand in the text, one after the other."""
+        size = min(len(words), PROSE_RUN)
+        if size not in self._runs:
+            self._runs[size] = set(_runs(self._words, size))
+        return words[:size] in self._runs[size] and f" {' '.join(words)} " in self._prose
+
+
 @dataclass(frozen=True)
 class CodeSecret:
     """Lines of code that only the staff may see. whole: a copy of all of them counts even when it is short."""
@@ -41,15 +60,12 @@ class CodeSecret:
     lines: tuple[str, ...]
     whole: bool = False
 
-    def copied(self, public: Sequence[str]) -> str:
-        """The first line of the longest telling run that stands in the public lines too; "" when there is none."""
-        places = defaultdict(list)
-        for number, line in enumerate(public):
-            places[line].append(number)
+    def copied(self, public: Public) -> str:
+        """The first line of the most telling run that stands in the public text too; "" when none tells enough."""
         best, best_words = "", 0
         for start, line in enumerate(self.lines):
-            for place in places[line]:
-                run = _common_run(self.lines[start:], public[place:])
+            for place in public.places.get(line, ()):
+                run = _common_run(self.lines[start:], public.lines[place:])
                 words = _distinct_words(run)
                 enough = WHOLE_WORDS if self.whole and len(run) == len(self.lines) else RUN_WORDS
                 if words >= max(enough, best_words + 1):
@@ -65,27 +81,16 @@ class ProseSecret:
     words: tuple[str, ...]
     sentence: bool = False
 
-    def copied(self, shingles: "Shingles") -> str:
+    def copied(self, public: Public) -> str:
         """The words that stand in the public text too; "" when there are none."""
         size = len(self.words) if self.sentence else min(PROSE_RUN, len(self.words))
         if size < PROSE_WHOLE:
             return ""
-        runs = (self.words[i : i + size] for i in range(len(self.words) - size + 1))
-        return next((" ".join(run) for run in runs if run in shingles), "")
+        return next((" ".join(run) for run in _runs(self.words, size) if public.says(run)), "")
 
 
-class Shingles:
-    """The runs of words of a public text; runs of one length are collected when first asked for."""
-
-    def __init__(self, words: Iterable[str]):
-        self._words = tuple(words)
-        self._runs: dict[int, set[tuple[str, ...]]] = {}
-
-    def __contains__(self, run: tuple[str, ...]) -> bool:
-        size = len(run)
-        if size not in self._runs:
-            self._runs[size] = {self._words[i : i + size] for i in range(len(self._words) - size + 1)}
-        return run in self._runs[size]
+def _runs(words: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    return (tuple(words[i : i + size]) for i in range(len(words) - size + 1))
 
 
 def _normal(line: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 from autograder.build.allowlist import figures_shown, is_allowed
 from autograder.build.answers import TheoryAnswers
 from autograder.build.markers import marker_remnant
-from autograder.build.matching import CodeSecret, ProseSecret, Shingles, code_lines, prose_words
+from autograder.build.matching import CodeSecret, ProseSecret, Public, code_lines, prose_words
 
 
 @pytest.mark.parametrize(
@@ -54,29 +54,27 @@ ORDINARY = """
 def test_an_ordinary_line_is_no_copy(line: str):
     solution = f"{line}\nmask = (rank[:, None] > degrees[None, :]).repeat_interleave(num_levels, dim=0)\nreturn mask"
     secret = CodeSecret("a solution", tuple(code_lines(solution)), whole=True)
-    assert not secret.copied(code_lines(f"a = 1\n{line}\nb = 2"))
-    assert secret.copied(code_lines(f"a = 1\n  {solution.splitlines()[1].replace(', ', ',')}  # so"))
+    assert not secret.copied(Public(f"a = 1\n{line}\nb = 2"))
+    assert secret.copied(Public(f"a = 1\n  {solution.splitlines()[1].replace(', ', ',')}  # so"))
 
 
 @pytest.mark.parametrize("line", ["return x", "return self.net(x)", "x = 1"])
 def test_a_region_of_one_ordinary_line_is_no_copy(line: str):
-    assert not CodeSecret("a solution", tuple(code_lines(line)), whole=True).copied(code_lines(line))
+    assert not CodeSecret("a solution", tuple(code_lines(line)), whole=True).copied(Public(line))
 
 
 def test_short_regions_count_as_a_whole():
     line = "return torch.bincount(x, minlength=num_levels) / len(x)"
     secret = CodeSecret("a solution", tuple(code_lines(line)), whole=True)
-    assert secret.copied(code_lines(f"def f(x):\n    # {line}   # so"))
+    assert secret.copied(Public(f"def f(x):\n    # {line}   # so"))
 
 
 def test_formulas_and_common_phrases_are_no_copies():
     secret = ProseSecret(
         "the key", tuple(prose_words("p(x1, x2) = p(x1) p(x2 | x1) holds in every order of the variables"))
     )
-    assert not secret.copied(
-        Shingles(prose_words("As p(x1, x2) = p(x1) p(x2 | x1), every order of the variables is fine"))
-    )
-    assert secret.copied(Shingles(prose_words("it HOLDS in *every* order\nof the variables.")))
+    assert not secret.copied(Public("As p(x1, x2) = p(x1) p(x2 | x1), every order of the variables is fine"))
+    assert secret.copied(Public("it HOLDS in *every* order\nof the variables."))
 
 
 def test_only_names_on_the_list_are_allowed():
