@@ -23,7 +23,7 @@ def draw(levels: list[int], n: int, rng: torch.Generator) -> torch.Tensor:
 
 
 @weight(2)
-@pytest.mark.parametrize("num_levels, n", [(7, 1009), (13, 61), (5, 5), (2, 301)])
+@pytest.mark.parametrize("num_levels, n", [(7, 1009), (13, 61), (5, 5), (2, 1201)])
 def test_shares(student, rng, num_levels, n):
     """The probability of a level is its share of the data."""
     x = draw(list(range(num_levels)), n, rng) if n > num_levels else torch.tensor([4, 0, 4, 1, 4])
