@@ -341,6 +341,25 @@ def test_interrupting_leaves_the_best_weights():
         assert torch.equal(value, best[key]), key
 
 
+def test_the_best_weights_outlive_an_interrupt():
+    """The best value comes before the interrupt; the resumed run finds no better one and returns to it."""
+    values, best = iter([2.0, 1.0, 3.0, 4.0, 5.0]), {}
+
+    def scripted(model):
+        value = next(values)
+        if value == 1.0:
+            best.update({k: v.clone() for k, v in model.state_dict().items()})
+        return value
+
+    train(build(), loss_fn=doing(interrupt, 11), validate=scripted, name="run")
+    model = build()
+    with pytest.warns(UserWarning, match="holds 12 steps"):
+        history = train(model, validate=scripted, name="run")
+    assert history.validation == [2.0, 1.0, 3.0, 4.0, 5.0]
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, best[key]), key
+
+
 def test_without_validation_the_average_stays():
     """The average follows its recursion over the weights after each step, which a second run without it shows."""
     weights = []
@@ -358,6 +377,20 @@ def test_without_validation_the_average_stays():
     averaged, _ = trained(ema=0.8, validate=None)
     assert torch.allclose(averaged[0].weight.double(), expected, rtol=1e-5, atol=1e-7)
     assert not torch.allclose(averaged[0].weight, last[0].weight, rtol=1e-3)
+
+
+def test_validation_sees_the_average():
+    """The weights at the last validation are those that a run without validation ends with."""
+    seen = []
+
+    def recording(model):
+        seen.append({k: v.clone() for k, v in model.state_dict().items()})
+        return 0.0
+
+    trained(validate=recording)
+    averaged, _ = trained(validate=None)
+    for key, value in averaged.state_dict().items():
+        assert torch.equal(seen[-1][key], value), key
 
 
 def test_applying_an_average_gives_the_own_weights_back():
