@@ -28,6 +28,18 @@ answer = 42
 """
 
 
+COUNTER = """
+class Counter:
+    def __init__(self, n):
+        self.n = n
+    def __call__(self, x):
+        self.n += 1
+        return x
+    def count(self):
+        return self.n
+"""
+
+
 @pytest.fixture
 def student():
     return Student(Session(InProcessBackend(), [("setup", LINEAR)], {}))
@@ -74,8 +86,7 @@ def test_optimizer_steps_move_the_parameters(student):
 def test_stubs_live_in_the_jail(student):
     scale = student.stub("def scale(x):\n    return x * factor\n", "scale", factor=torch.tensor(3.0))
     assert student.apply(scale, torch.ones(1)).item() == 3
-    counter = student.stub("class Counter:\n    def __init__(self, n):\n        self.n = n\n    def __call__(self, x):\n"
-                           "        self.n += 1\n        return x\n    def count(self):\n        return self.n\n", "Counter", n=5)  # fmt: skip
+    counter = student.stub(COUNTER, "Counter", n=5)
     student.apply(counter, torch.ones(1))
     assert counter.count() == 6
 
@@ -88,8 +99,12 @@ def test_refusal_is_told_by_type(student):
 
 @pytest.mark.parametrize(
     "cell, kind, line",
-    [("x = 1\ny = 1 / 0", "ZeroDivisionError", 2), ("def f(:\n  pass", "SyntaxError", 1), ("import nothing_like_it", "ModuleNotFoundError", 1),
-     ("raise SystemExit", "SystemExit", 1)],
+    [
+        ("x = 1\ny = 1 / 0", "ZeroDivisionError", 2),
+        ("def f(:\n  pass", "SyntaxError", 1),
+        ("import nothing_like_it", "ModuleNotFoundError", 1),
+        ("raise SystemExit", "SystemExit", 1),
+    ],
 )  # fmt: skip
 def test_a_broken_cell_costs_only_itself(cell, kind, line):
     session = Session(InProcessBackend(), [("q1", cell), ("q2", "def g():\n    return 3\n")], {})

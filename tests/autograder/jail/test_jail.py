@@ -12,6 +12,14 @@ from autograder.checking.verdicts import Outcome
 from autograder.session import CheckStopped, StudentError
 
 
+SCRIBBLE = """import os
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, bytes(64))
+        except OSError:
+            pass"""
+
+
 def outcome_of(call, *args):
     """The outcome that a call into the jail ends in."""
     with pytest.raises(CheckStopped) as stop:
@@ -58,7 +66,8 @@ def environment():
     root = Path(__file__).resolve().parents[3]
     student = student_of(source)
     hidden = [str(root / name) for name in ("hw1_autoregressive", "autograder", "course.toml", "tests", ".git", "course")]
-    assert student.readable([*hidden, str(secret), "/proc/1/cmdline", "/proc/self/environ", "/etc/passwd", "/root/.ssh"]) == []
+    hidden += [str(secret), "/proc/1/cmdline", "/proc/self/environ", "/etc/passwd", "/root/.ssh"]
+    assert student.readable(hidden) == []
     assert [p for p in student.tree("/jail/autograder") if "checking" in p or "session" in p] == []
     assert len(student.tree("/jail/autograder")) == 7
     assert "PYTEST_CURRENT_TEST" in os.environ
@@ -171,7 +180,7 @@ def draw():
         ("return 'x' * 10_000_000", Outcome.FLOOD),
         ("return torch.zeros(20_000_000)", Outcome.FLOOD),
         ("return [torch.zeros(1)] * 5000", Outcome.FLOOD),
-        ("import os\n    for fd in range(3, 64):\n        try: os.write(fd, b'\\x00' * 64)\n        except OSError: pass", Outcome.PROTOCOL),
+        (SCRIBBLE, Outcome.PROTOCOL),
     ],
 )
 def test_ends_are_told_apart(student_of, body, outcome):

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from autograder.jail import wire
 from autograder.jail.wire import FloodError, ProtocolError, Reference
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20) | st.binary(max_size=20)
+TEXTS = st.text(max_size=20) | st.binary(max_size=20)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS
 KEYS = st.text(max_size=5) | st.integers(-(2**63), 2**63 - 1)
 VALUES = st.recursive(
     SCALARS | st.builds(Reference, st.integers(-1, 9), st.text(max_size=5)),
-    lambda inner: st.lists(inner, max_size=4) | st.lists(inner, max_size=4).map(tuple) | st.dictionaries(KEYS, inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.lists(inner, max_size=4).map(tuple) | st.dictionaries(KEYS, inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -56,6 +59,11 @@ def test_views_gradients_and_numpy_cross_as_plain_tensors():
     assert not back.requires_grad
     assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert number == 1.5
+
+
+@pytest.mark.parametrize("expanded", [torch.tensor(3.0).expand(1), torch.tensor(3.0).expand(2, 3), torch.ones(1, 1).expand(1, 4)])
+def test_expanded_tensors_cross(expanded):
+    assert torch.equal(crossed(expanded), expanded)
 
 
 def test_a_subclass_loses_its_behaviour():
