@@ -53,11 +53,16 @@ def encode(value: Any, opaque: Callable[[Any], Reference] | None = None) -> tupl
     """
     tensors: list[Tensor] = []
     header = msgpack.packb([_plain(value, tensors, opaque), [[_NAMES[t.dtype], list(t.shape)] for t in tensors]])
-    blobs = [memoryview(t.reshape(-1).view(torch.uint8).numpy()).cast("B") for t in tensors if t.numel()]
+    blobs = [_bytes(t) for t in tensors if t.numel()]
     size = sum(len(blob) for blob in blobs)
     if len(header) > MAX_HEADER or size > MAX_BLOB or len(tensors) > MAX_TENSORS:
         raise FloodError(f"a message of {len(header)} + {size} bytes and {len(tensors)} tensors is over the limits")
     return PREFIX.pack(len(header), size) + header, blobs
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    """The bytes of a contiguous tensor. An expanded single value is contiguous with stride 0, hence as_strided."""
+    return memoryview(tensor.as_strided((tensor.numel(),), (1,)).view(torch.uint8).numpy()).cast("B")
 
 
 def _plain(value: Any, tensors: list[Tensor], opaque: Callable[[Any], Reference] | None) -> Any:
