@@ -14,7 +14,7 @@ SPLITS = ("train", "test")
 DIGIT_LEVELS = 17  # scikit-learn's digits count ink in 4x4 blocks: 0..16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSet:
     """Images with class labels.
 
@@ -29,7 +29,7 @@ class ImageSet:
         return len(self.images)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AvatarSet(ImageSet):
     """Pixel avatars: `images` is `palette[tokens]`, channels first.
 
