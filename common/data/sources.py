@@ -1,8 +1,8 @@
 """Where the full-size data sets lie in public, and how to know that a file is the right one.
 
 A hash is of the *decompressed* content where distributions pack the same content anew (`content`), else of the file as
-its authors publish it (`file`). Fashion-MNIST's were computed from Debian's package; MNIST's, KMNIST's, CIFAR-10's and
-SVHN's are those that the authors or the major loaders publish.
+its authors publish it (`file`). Fashion-MNIST's were computed from Debian's package. CIFAR-10's stands on its authors'
+page, KMNIST's and SVHN's in torchvision; MNIST's are those on which several independent public projects agree.
 """
 
 from dataclasses import dataclass
