@@ -43,7 +43,8 @@ def _add_attempt(archive: zipfile.ZipFile, column: str, user: str, when: datetim
     file = f"{homework}_{user}.zip"
     name = BlackboardName(column, user, when, file)
     archive.writestr(str(name), _zip(files))
-    text = TEXT.format(user=user, column=column, date=when.strftime("%A, %d %B %Y %H:%M:%S o'clock KST"), file=file, name=name)
+    date = when.strftime("%A, %d %B %Y %H:%M:%S o'clock KST")
+    text = TEXT.format(user=user, column=column, date=date, file=file, name=name)
     archive.writestr(str(BlackboardName(column, user, when, None)), text)
 
 

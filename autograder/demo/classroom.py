@@ -62,8 +62,8 @@ class Material:
     def up_to(self, count: int) -> NotebookNode:
         """The starter with the first `count` code cells solved."""
         solved = {cell.id: cell.source for cell in self.reference.cells if cell.cell_type == "code"}
-        keep = [cell.id for cell in self.starter.cells if cell.get("metadata", {}).get("nbgrader", {}).get("solution")][:count]
-        return edited(self.starter, lambda cell: solved.get(cell.id, cell.source) if cell.id in keep else cell.source)
+        answers = [cell.id for cell in self.starter.cells if cell.metadata.get("nbgrader", {}).get("solution")]
+        return edited(self.starter, lambda cell: solved.get(cell.id, cell.source) if cell.id in answers[:count] else cell.source)
 
 
 def edited(notebook: NotebookNode, source: Callable[[NotebookNode], str]) -> NotebookNode:
@@ -103,8 +103,8 @@ def wrong(material: Material) -> Iterator[Handed]:
     by_question = {name.split("__")[0]: name for name in mutants}
     names = list(by_question.values())
     for number, user in enumerate(("oh_eunbi", "han.taeyang", "shin_jimin", "baek.hyejin", "tanaka_yui", "mueller.jonas")):
-        picked = [names[(number * 2 + i * 3) % len(names)] for i in range(1 + number % 3)]
-        yield Handed(user, f"mistakes: {', '.join(dict.fromkeys(picked))}", material.files(material.with_mutants(*dict.fromkeys(picked))))
+        picked = list(dict.fromkeys(names[(number * 2 + i * 3) % len(names)] for i in range(1 + number % 3)))
+        yield Handed(user, f"mistakes: {', '.join(picked)}", material.files(material.with_mutants(*picked)))
 
 
 def late(material: Material) -> Iterator[Handed]:
@@ -124,11 +124,12 @@ def damaged(material: Material) -> Iterator[Handed]:
     for cell in bare.cells:
         cell.metadata = NotebookNode()
     renamed = {"artifacts/" + k.split("/")[1]: v for k, v in good_files.items() if "/" in k}
-    yield Handed("song_woo", "notebook renamed, all metadata lost", {**renamed, "my homework (1).ipynb": nbformat.writes(bare).encode()})
+    renamed["my homework (1).ipynb"] = nbformat.writes(bare).encode()
+    yield Handed("song_woo", "notebook renamed, all metadata lost", renamed)
     broken = edited(material.reference, lambda c: c.source + "\ndef oops(:\n" if c.id.startswith("q3_") else c.source)
     yield Handed("jeon.bora", "syntax error in one cell", material.files(broken))
-    training = edited(material.reference, lambda c: c.source + "\nwhile True:\n    pass\n" if c.id.startswith("q7_") else c.source)
-    yield Handed("moon_jisoo", "a cell that never ends", material.files(training))
+    endless = edited(material.reference, lambda c: c.source + "\nwhile True:\n    pass\n" if c.id.startswith("q7_") else c.source)
+    yield Handed("moon_jisoo", "a cell that never ends", material.files(endless))
 
 
 def hostile(material: Material) -> Iterator[Handed]:

@@ -11,7 +11,6 @@ import torch
 from autograder.checking.verdicts import Outcome
 from autograder.session import CheckStopped, StudentError
 
-
 SCRIBBLE = """import os
     for descriptor in range(3, 64):
         try:
