@@ -75,10 +75,68 @@ def audit(
             lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
         )  # fmt: skip
     for fault in found.faults:
-        console.print(fault, markup=False)
-    console.print(found.line, markup=False, highlight=False)
+        console.print(fault, markup=False, soft_wrap=True)
+    console.print(found.line, markup=False, highlight=False, soft_wrap=True)
     if found.faults:
         raise typer.Exit(1)
+
+
+@app.command()
+def grade(
+    homework: HomeworkName,
+    student: Annotated[list[str] | None, typer.Option(help="only these students")] = None,
+    question: Annotated[list[str] | None, typer.Option(help="only these questions, changed or not")] = None,
+    jobs: Annotated[int | None, typer.Option(help="processes (default: one per core)")] = None,
+    backend: Annotated[str, typer.Option(help="bubblewrap; inprocess gives no protection")] = "bubblewrap",
+):
+    """Grade a class: hidden checks in the jail, then nbgrader's gradebook, then feedback. Grades only what changed."""
+    from autograder.feedback import write_feedback
+    from autograder.grade import grade as check_class
+    from autograder.gradebook import write_gradebook
+
+    course = load_course()
+    which = course.homework(homework)
+    with progress_bar("checks") as bar:
+        task = bar.add_task("", total=None)
+        grading = check_class(
+            course, which, student, question, jobs, backend=backend,
+            progress=lambda done, total, who, _: bar.update(task, completed=done, total=total, description=who),
+        )  # fmt: skip
+    with progress_bar("gradebook") as bar:
+        task = bar.add_task("", total=None)
+        report = write_gradebook(
+            course, which, student, lambda done, total, who: bar.update(task, completed=done, total=total, description=who)
+        )
+    write_feedback(course, which, student)
+    console.print(f"{len(grading.graded)} checked, {len(grading.verdicts) - len(grading.graded)} unchanged, "
+                  f"{len(report.written)} written to {course.work / 'gradebook.db'}", soft_wrap=True)  # fmt: skip
+    waiting = {name: "the grader failed twice; see the verdict file" for name in grading.infra} | report.waiting
+    for name, why in waiting.items():
+        console.print(f"{name} waits for a person: {why}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def solutions(
+    homework: Annotated[str | None, typer.Argument(help="homework (default: all)")] = None,
+    out: Annotated[Path, typer.Option(help="folder for the HTML files")] = Path("solutions"),
+):
+    """Execute reference notebooks (preset from PRESET, default small) into HTML, and keep their checkpoints."""
+    from autograder.build.execute import execute
+
+    course = load_course()
+    for which in course.homeworks if homework is None else [course.homework(homework)]:
+        with progress_bar(which.name) as bar:
+            task = bar.add_task("", total=None)
+            path = execute(which, out, lambda done, total, what: bar.update(task, completed=done, total=total, description=what))
+        console.print(f"{path}", soft_wrap=True)
+
+
+@app.command()
+def demo(folder: Annotated[Path, typer.Option(help="emptied first")] = Path("build/demo")):
+    """Play HW1 through on a made-up class: build, release, hand in, collect, grade, feed back."""
+    from autograder.demo import run
+
+    run(console, folder.resolve())
 
 
 def main() -> None:
