@@ -159,16 +159,17 @@ def real_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_real_bundle_holds_what_a_student_needs(real_bundle: Path):
     found = files(real_bundle)
-    assert {"hw1.ipynb", "README.md", "requirements.txt", "common/submit.py", "common/artifacts.py"} <= set(found)
+    assert {"hw1.ipynb", "README.md", "requirements.txt", "common/submit/__main__.py"} <= set(found)
     assert not [name for name in found if re.search(r"solution|rubric|checks|mutants|variants|heldout", name)]
 
 
 def test_the_real_bundle_works_alone(real_bundle: Path, tmp_path: Path):
-    """In a folder of its own, without the repository, the notebook's set-up runs with the bundle's own common/."""
+    """In a folder of its own, set-up and hand-in run with the bundle's own common/, not with the repository's."""
     home = shutil.copytree(real_bundle, tmp_path / "home")
     cells = nbformat.read(home / "hw1.ipynb", as_version=4).cells
     setup = "\n".join(cell.source for cell in cells if cell.metadata.get("tags") == ["setup"])
     program = f"import sys; sys.path.insert(0, '.')\n{setup}\nimport common; print(common.__file__)"
-    run = subprocess.run([sys.executable, "-P", "-c", program], cwd=home, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    assert str(home) in run.stdout
+    for arguments, said in ([["-P", "-c", program], str(home)], [["-m", "common.submit", "--help"], "common.submit"]):
+        run = subprocess.run([sys.executable, *arguments], cwd=home, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        assert said in run.stdout
