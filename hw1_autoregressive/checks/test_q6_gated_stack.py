@@ -111,6 +111,8 @@ def test_training_steps_open_no_window(student, rng, first):
         student.optimizer_steps(layer, layer, v, h, output=output, cotangent=normal(rng, 3, 2, 4, 5), settings=settings)
     after, seen_after = apply(layer, v, h), pair_influence(layer, 2, 4, 5, rng)
     assert not any(close(a, b) for a, b in zip(after, before, strict=True)), "training steps leave the outputs as they were"
+    own_past = seen_before[0, :, :, 0], seen_before[1, :, :, 1]
+    assert all(seen.any() for seen in own_past), "a stack does not see its own past"
     assert torch.equal(seen_before, seen_after), "a position that was hidden is seen after training steps, or the reverse"
 
 
@@ -206,6 +208,7 @@ def test_saved_weights(student, rng):
     first, again, loaded = apply(layer, *inputs), apply(layer, *inputs), apply(fresh, *inputs)
     other = apply(make(student, rng, 3, 3), *inputs)
     for i, stack in enumerate("vh"):
+        assert first[i].std() > 1e-6, f"{stack} is the same everywhere"
         assert not close(other[i], first[i]), f"the weights have no influence on {stack}"
         assert close(again[i], first[i], rtol=1e-9, atol=1e-9), f"a second call gives another {stack}"
         assert close(loaded[i], first[i], rtol=1e-9, atol=1e-9), (

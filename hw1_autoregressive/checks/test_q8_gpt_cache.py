@@ -168,13 +168,35 @@ def live_weights(student, rng: torch.Generator, idx: Tensor, depth: int) -> int:
 
 
 @weight(1)
-def test_depth(student, rng):
-    """One block sees the context already, and every further block has weights of its own that learn."""
+def test_blocks(student, rng):
+    """One block sees the context already, and every further block has an attention and an MLP that learn."""
     idx = tokens(rng, 4)
     one, two, three = (live_weights(student, rng, idx, depth) for depth in (1, 2, 3))
     block = two - one
-    assert block > WIDTH**2, "a second block adds no weights that learn: are blocks chained, and different objects?"
-    assert three - two > block / 2, "further blocks add no weights that learn: are blocks chained, and different objects?"
+    assert block > 0, "a second block adds no weights that learn: are blocks chained, and different objects?"
+    assert block > 5.2 * WIDTH**2, (  # queries, keys, values and their projection alone are about 4.8 width^2
+        "a block has fewer weights that learn than attention and an MLP need: is a part of it left out?"
+    )
+    assert three - two > block / 2, "a third block adds no weights that learn: are blocks chained, and different objects?"
+
+
+@weight(1)
+def test_residual_path(student, rng):
+    """With the matrices inside the blocks at zero the token still reaches the logits: blocks add to what comes in."""
+    model = make(student, rng)
+    inside = {
+        name: torch.zeros_like(value)
+        for name, value in student.parameters(model).items()
+        if value.dim() == 2 and not any(size % WIDTH for size in value.shape)
+    }
+    student.set_parameters(model, inside)
+    idx = torch.arange(VOCAB)[:, None]
+    logits = logits_of(model(idx), idx)[:, 0]
+    apart = (logits[:, None] - logits[None]).abs().amax(-1) > 1e-6
+    assert apart[~torch.eye(VOCAB, dtype=torch.bool)].all(), (
+        "with zero matrices in the blocks all tokens have the same logits: is there a residual connection around both "
+        "attention and MLP (Radford 2019, 2.3)?"
+    )
 
 
 @weight(1)

@@ -1,0 +1,16 @@
+"""H1-X185: the offset of cached positions is the batch size of the cache, not its length. Loses: q8_gpt_cache."""
+
+
+class GPT(GPT):
+    def forward(self, idx: Tensor, cache=None) -> tuple[Tensor, list]:
+        past_length = 0 if cache is None else cache[0][0].shape[2]
+        length = past_length + idx.shape[1]
+        if length > self.context_length:
+            raise ValueError(f"a sequence of {length} tokens does not fit a context of {self.context_length}")
+        position = (torch.arange(idx.shape[1], device=idx.device) + (0 if cache is None else cache[0][0].shape[0])) % self.context_length
+        x = self.tokens(idx) + self.positions(position)
+        new_cache = []
+        for i, block in enumerate(self.blocks):
+            x, past = block(x, None if cache is None else cache[i])
+            new_cache.append(past)
+        return self.head(self.norm(x)), new_cache

@@ -1,0 +1,23 @@
+"""H1-X230: bad arguments end in an AssertionError. Loses: q9_generate."""
+
+
+def sample_logits(
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    assert temperature >= 0
+    assert top_k is None or top_k >= 1
+    assert top_p is None or 0 < top_p <= 1
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    logits, token = (logits / temperature).sort(dim=-1, descending=True)
+    if top_k is not None:
+        logits[:, top_k:] = -math.inf
+    probs = logits.softmax(dim=-1)
+    if top_p is not None and top_p < 1:
+        before = probs.cumsum(dim=-1) - probs
+        probs = probs.masked_fill(before >= top_p, 0)
+    return token.gather(1, torch.multinomial(probs, 1, generator=generator))[:, 0]

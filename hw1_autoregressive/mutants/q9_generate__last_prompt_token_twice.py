@@ -1,0 +1,25 @@
+"""H1-X252: the prompt is read to fill the cache, then its last token is read once more. Loses: q9_generate."""
+
+
+@torch.no_grad()
+def generate(
+    model: Callable,
+    prompt: Tensor,
+    num_tokens: int,
+    use_cache: bool = True,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    tokens, fed, cache = prompt, prompt, None
+    if use_cache:
+        _, cache = model(prompt[:, :-1]) if prompt.shape[1] > 1 else (None, None)
+        _, cache = model(prompt[:, -1:], cache)
+        fed = prompt[:, -1:]
+    for _ in range(num_tokens):
+        logits, cache = model(fed, cache if use_cache else None)
+        new = sample_logits(logits[:, -1], temperature, top_k, top_p, generator)[:, None]
+        tokens = torch.cat([tokens, new], dim=1)
+        fed = new if use_cache else tokens
+    return tokens

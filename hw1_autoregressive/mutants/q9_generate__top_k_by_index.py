@@ -1,0 +1,26 @@
+"""H1-X214: the first k tokens of the vocabulary are kept, in place of the k most likely. Loses: q9_generate."""
+
+
+def sample_logits(
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
+        raise ValueError(f"need temperature >= 0, top_k >= 1, 0 < top_p <= 1; got {temperature}, {top_k}, {top_p}")
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = logits / temperature
+    if top_k is not None:
+        logits[:, top_k:] = -math.inf
+        top_k = None
+    logits, token = logits.sort(dim=-1, descending=True)
+    if top_k is not None:
+        logits[:, top_k:] = -math.inf
+    probs = logits.softmax(dim=-1)
+    if top_p is not None and top_p < 1:
+        before = probs.cumsum(dim=-1) - probs
+        probs = probs.masked_fill(before >= top_p, 0)
+    return token.gather(1, torch.multinomial(probs, 1, generator=generator))[:, 0]

@@ -1,0 +1,24 @@
+"""H1-X216: all rows keep the k tokens that are most likely in the first row. Loses: q9_generate."""
+
+
+def sample_logits(
+    logits: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
+        raise ValueError(f"need temperature >= 0, top_k >= 1, 0 < top_p <= 1; got {temperature}, {top_k}, {top_p}")
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = logits / temperature
+    if top_k is not None:
+        keep = logits[0].topk(top_k).indices
+        logits = torch.full_like(logits, -math.inf).index_copy(1, keep, logits[:, keep])
+    logits, token = logits.sort(dim=-1, descending=True)
+    probs = logits.softmax(dim=-1)
+    if top_p is not None and top_p < 1:
+        before = probs.cumsum(dim=-1) - probs
+        probs = probs.masked_fill(before >= top_p, 0)
+    return token.gather(1, torch.multinomial(probs, 1, generator=generator))[:, 0]
