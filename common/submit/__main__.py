@@ -43,7 +43,7 @@ def _submit(options: argparse.Namespace) -> int:
         _say(f"Note: {note}")
     found = missing(homework)
     _show_missing(found)
-    _say("\nPublic checks")
+    _say("\nPublic checks (wait, they take some seconds)")
     results = run_checks(homework)
     _show_results(homework, results)
     if found and not options.force:

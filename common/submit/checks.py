@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,18 +35,17 @@ def run_checks(
     homework: Homework,
     check_seconds: float = CHECK_SECONDS,
     definition_seconds: float = DEFINITION_SECONDS,
-    tell: Callable[[str], None] = lambda question: None,
 ) -> list[Result]:
     """One result for each question that has a public check, in the order of the questions.
 
     A cell that hangs or ends the process is left out, and a new process goes on with the rest. Experiments do not run.
-    tell: called with the name of each cell that starts. Raises SubmitError when no process can be started.
+    Raises SubmitError when no process can be started.
     """
     left = list(plan_of(homework))
     limits = {cell["name"]: check_seconds if cell["check"] else definition_seconds for cell in left}
     ended: dict[str, Result] = {}
     while any(cell["check"] for cell in left):
-        culprit = _Process(left, homework.folder).run(limits, ended, tell)
+        culprit = _Process(left, homework.folder).run(limits, ended)
         left = [cell for cell in left if cell["name"] != culprit and not (cell["check"] and cell["name"] in ended)]
     return [_result(question.id, ended) for question in homework.questions if question.kind in "tqe"]
 
@@ -122,15 +121,13 @@ class _Process:
         threading.Thread(target=self._send, args=(json.dumps({"cells": cells}).encode(),), daemon=True).start()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def run(self, limits: dict[str, float], ended: dict[str, Result], tell: Callable[[str], None]) -> str | None:
+    def run(self, limits: dict[str, float], ended: dict[str, Result]) -> str | None:
         """Put results into `ended`; the name of the cell that hung or ended the process, or None when all are done."""
         running, started = None, False
         try:
             while (event := self.events.get(timeout=limits.get(running, DEFINITION_SECONDS))) is not None:
                 running, started = event.pop("start", None), True
-                if running is not None:
-                    tell(running)
-                else:
+                if running is None:
                     name = event.pop("end")
                     ended[name] = Result(name, **event)
         except queue.Empty:

@@ -89,8 +89,8 @@ def _read(path: Path) -> NotebookNode:
     except Exception as error:  # nbformat has many ways to say that a file is no notebook
         raise SubmitError(f"{path} can't be read as a notebook ({type(error).__name__}: {str(error)[:200]}). Open it in "
                           "JupyterLab and save it again, or take your last copy that opens.") from error
-    if not isinstance(node.get("cells"), list):
-        raise SubmitError(f"{path} is no notebook: it has no cells.")
+    if not isinstance(node.get("cells"), list) or not all(isinstance(cell, dict) for cell in node.cells):
+        raise SubmitError(f"{path} is no notebook: it has no list of cells.")
     return node
 
 

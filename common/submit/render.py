@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 from nbformat import NotebookNode, from_dict
 from nbformat.v4 import new_markdown_cell
 
@@ -34,7 +35,8 @@ BROWSER_FILES = (
     r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
 )
 PRINT_SECONDS = 120
-# Nothing is loaded from the web: no require.js, MathJax or Mermaid. Long lines wrap, figures stay whole on a page.
+# Nothing is loaded from the web: no require.js, MathJax or Mermaid. Long lines wrap, figures stay whole on a page, and
+# keep the description that common.plotting gives them (nbconvert's own template drops it).
 TEMPLATE = """{% extends 'lab/index.html.j2' %}
 {% block html_head_js %}{% endblock %}
 {% block html_head_js_mermaidjs %}{% endblock %}
@@ -44,13 +46,26 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
   img { max-width: 100%; break-inside: avoid; }
   .jp-InputPrompt, .jp-OutputPrompt { display: none; }
 </style>{% endblock %}
+{% block data_png scoped %}
+<div class="jp-RenderedImage jp-OutputArea-output">
+<img src="data:image/png;base64,{{ output.data['image/png'] | escape_html }}"
+{%- set alt = output | get_metadata('alt', 'image/png') %}{% if alt is not none %} alt="{{ alt | escape_html }}"{% endif %}>
+</div>
+{% endblock %}
 """
 NO_MATHJAX = "{% block html_head_js_mathjax %}{% endblock %}\n"
 
 
-def render(homework: Homework, student: str | None, results: Sequence[Result], target: Path) -> tuple[Path, str]:
-    """Write target with the suffix .pdf or .html; that path, and a sentence about why it is no PDF ("" when it is)."""
-    page = to_html(homework, student, results)
+def render(homework: Homework, student: str | None, results: Sequence[Result],
+           target: Path) -> tuple[Path | None, str]:
+    """Write target with the suffix .pdf or .html; that path, and a sentence about why it is no PDF ("" when it is).
+
+    A notebook that can't be rendered gives no path: it is handed in without a report file.
+    """
+    try:
+        page = to_html(homework, student, results)
+    except Exception as error:  # a lost attachment, an odd output: the zip matters more
+        return None, f"The notebook can't be rendered ({type(error).__name__}: {error}), so there is no report file."
     browser = find_browser()
     reason = "No Chrome, Chromium or Edge was found to print a PDF, so the report is one HTML file."
     if browser is not None:
@@ -69,6 +84,7 @@ def to_html(homework: Homework, student: str | None, results: Sequence[Result]) 
     notebook.metadata.pop("widgets", None)  # their program would be loaded from the web
     exporter = _Exporter(raw_template=TEMPLATE + (NO_MATHJAX if to_mathml else ""), embed_images=True,
                          exclude_anchor_links=True)
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor(), enabled=True)  # of a progress bar, its last state
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"path": str(homework.folder), "name": homework.name}})
     return page
 

@@ -30,6 +30,12 @@ class Average:
                 self.weights[name].lerp_(parameter, 1 - decay)
         self.updates += 1
 
+    def restore(self, updates: int, weights: dict[str, Tensor]) -> None:
+        """Take over a saved average, whatever device it was saved from."""
+        self.updates = updates
+        for name, value in weights.items():
+            self.weights[name].copy_(value)
+
     @contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
         """Inside the block the model has the averaged weights; afterwards its own again."""

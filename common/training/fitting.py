@@ -79,7 +79,7 @@ def fit(
     with channels_last(model.to(device)), _own_random_numbers(device):
         run = Run(model, _optimizer(model, weight_decay), None if ema is None else Average(model, ema))
         if file is not None and resume:
-            file.restore(run, device)
+            file.restore(run)
         run.history.floor, run.history.resumed_at = floor, run.step
         # The text bar on stdout works in terminals and notebooks; tqdm's widget needs an extension and does not
         # survive the export to HTML, and stderr has a red background in notebooks.

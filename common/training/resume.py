@@ -39,7 +39,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
-            self.average.updates, self.average.weights = state["average"]["updates"], state["average"]["weights"]
+            self.average.restore(state["average"]["updates"], state["average"]["weights"])
         self.history, self.step, self.best = History(**state["history"]), state["step"], state["best"]
 
 
@@ -59,12 +59,12 @@ class ResumeFile:
         torch.save({"identity": self.identity, **run.state()}, buffer)
         write_atomically(self.path, buffer.getvalue())
 
-    def restore(self, run: Run, device: torch.device) -> bool:
+    def restore(self, run: Run) -> bool:
         """Bring the run to the file's state; False, with a warning that says why, when there is none that fits."""
         if not self.path.exists():
             return False
         try:
-            state = torch.load(self.path, map_location=device, weights_only=True)
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
             identity = state.pop("identity")
         except Exception as error:  # any damage to the file ends in the same decision
             self._warn(f"can't be read ({type(error).__name__}), so training starts anew")
