@@ -4,19 +4,17 @@ The unit of work is a chunk: a function of paths to verdict files that may run t
 complete or not there, so a run that was killed at any point goes on where it stopped.
 """
 
-import fcntl
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from autograder.checking.keys import submission_key
 from autograder.checking.verdicts import Verdict
 from autograder.course import Course, CourseError, Homework
+from autograder.grading.lock import only_one
 from autograder.grading.records import Records
 from autograder.grading.worker import Check, Chunk, grade_chunk, infra_verdict, run_check, store, watch_parent
 
@@ -55,7 +53,7 @@ def grade(
     wanted = _students(course, homework, students)
     asked = tuple(homework.question(question).id for question in questions) if questions is not None else None
     records = Records(course.work, homework)
-    with _only_one(records.folder):
+    with only_one(records.folder):
         todo = {student: _open_questions(course, homework, records, student, asked, backend) for student in wanted}
         todo = {student: wanted for student, wanted in todo.items() if wanted is None or wanted}
         chunks = [Chunk(homework, course.work, student, todo[student], backend, check) for student in todo]
@@ -124,15 +122,3 @@ def _pool(chunks: list[Chunk], jobs: int) -> Iterator[str]:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the homework's lock; the system drops it when this process ends, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CourseError(f"another run is grading into {folder}; wait until it has ended") from None
-        yield

@@ -25,6 +25,17 @@ def safe_outputs(outputs: Any) -> list[NotebookNode]:
     return [output for output in kept if output is not None]
 
 
+def safe_attachments(attachments: Any) -> NotebookNode:
+    """The pictures that a markdown cell carries with it: file name -> type -> base64 text."""
+    kept = NotebookNode()
+    for name, bundle in list(attachments.items())[:MAX_OUTPUTS] if isinstance(attachments, dict) else ():
+        given = bundle if isinstance(bundle, dict) else {}
+        pictures = {kind: _picture(given.get(kind), magic) for kind, magic in PICTURES.items()}
+        if found := {kind: text for kind, text in pictures.items() if text}:
+            kept[name.encode("utf-8", "replace").decode()] = NotebookNode(found)
+    return kept
+
+
 def _safe(output: dict[str, Any]) -> NotebookNode | None:
     kind = output.get("output_type")
     if kind == "stream":

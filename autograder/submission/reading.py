@@ -7,7 +7,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from autograder.submission.outputs import safe_outputs
+from autograder.submission.outputs import safe_attachments, safe_outputs
 
 MAX_BYTES = 50_000_000
 MAX_CELLS = 2_000
@@ -95,6 +95,8 @@ def _cell(cell: Any, number: int, notes: list[str]) -> NotebookNode | None:
     if kind == "code":
         clean.execution_count = None
         clean.outputs = safe_outputs(cell.get("outputs"))
+    elif attachments := safe_attachments(cell.get("attachments")):
+        clean.attachments = attachments
     return clean
 
 

@@ -37,7 +37,8 @@ def repaired(cells: list[NotebookNode], wanted: list[Slot], found: Match, notes:
     for position, cell in enumerate(cells):
         if position in owner:
             number = owner[position]
-            result.append((number, Placed(wanted[number], _restored(wanted[number], cell, chosen[number][1], notes))))
+            own = [cells[p] for p in chosen[number][0]]
+            result.append((number, Placed(wanted[number], _restored(wanted[number], own, chosen[number][1], notes))))
         elif position not in merged:
             result.append((-1, Placed(None, _unmarked(cell), repeated=position not in found.added)))
     _put_back(result, wanted, notes)
@@ -75,16 +76,24 @@ def _contributing(cells: list[NotebookNode], positions: list[int]) -> list[int]:
     return kept
 
 
-def _restored(slot: Slot, own: NotebookNode, source: str, notes: list[str]) -> NotebookNode:
-    """The release's cell with the student's text and outputs, or with its own text where students may not change it."""
+def _restored(slot: Slot, own: list[NotebookNode], source: str, notes: list[str]) -> NotebookNode:
+    """The release's cell with the student's text and pictures, or with its own text where students may not change it."""
     cell = _copy(slot.cell)
     if not slot.locked:
         cell.source = source
-        if cell.cell_type == "code":
-            cell.outputs = own.get("outputs", [])
+        for part in own:
+            _add_pictures(cell, part)
     elif not same(source, slot.cell.source):
         notes.append(f"{slot.label}: the locked cell was edited; the release's text was restored")
     return cell
+
+
+def _add_pictures(cell: NotebookNode, part: NotebookNode) -> None:
+    """Outputs of code, attachments of words."""
+    if cell.cell_type == part.cell_type == "code":
+        cell.outputs = [*cell.outputs, *part.get("outputs", [])]
+    elif cell.cell_type == part.cell_type and "attachments" in part:
+        cell.attachments = NotebookNode({**cell.get("attachments", {}), **part.attachments})
 
 
 def _put_back(result: list[tuple[int, Placed]], wanted: list[Slot], notes: list[str]) -> None:
@@ -113,8 +122,7 @@ def _copy(cell: NotebookNode) -> NotebookNode:
 
 def _unmarked(cell: NotebookNode) -> NotebookNode:
     plain = _copy(NotebookNode(cell_type=cell.cell_type, metadata={}, source=cell.source))
-    if cell.cell_type == "code":
-        plain.outputs = cell.outputs
+    _add_pictures(plain, cell)
     return plain
 
 

@@ -1,0 +1,1 @@
+"""What students read, and the class table that staff read."""
