@@ -1,11 +1,12 @@
 """`autograder`: one command for authors, TAs and instructors. Each subcommand is a thin shell around one function."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from autograder.course import CourseError, load_course
 
@@ -18,6 +19,10 @@ def progress_bar(what: str) -> Progress:
     """Progress with count and time left."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     return Progress(*columns, console=console, transient=True)
+
+
+def _advance(bar: Progress, task: TaskID, done: int, total: int, what: str, *_: object) -> None:
+    bar.update(task, completed=done, total=total, description=what)
 
 
 @app.command()
@@ -69,11 +74,8 @@ def audit(
     from autograder.audit import audit as audit_
 
     with progress_bar("audit") as bar:
-        task = bar.add_task("", total=None)
-        found = audit_(
-            load_course().homework(homework), question, seeds, jobs,
-            lambda done, total, what: bar.update(task, completed=done, total=total, description=what),
-        )  # fmt: skip
+        step = partial(_advance, bar, bar.add_task("", total=None))
+        found = audit_(load_course().homework(homework), question, seeds, jobs, step)
     for fault in found.faults:
         console.print(fault, markup=False, soft_wrap=True)
     console.print(found.line, markup=False, highlight=False, soft_wrap=True)
@@ -97,20 +99,15 @@ def grade(
     course = load_course()
     which = course.homework(homework)
     with progress_bar("checks") as bar:
-        task = bar.add_task("", total=None)
-        grading = check_class(
-            course, which, student, question, jobs, backend=backend,
-            progress=lambda done, total, who, _: bar.update(task, completed=done, total=total, description=who),
-        )  # fmt: skip
+        step = partial(_advance, bar, bar.add_task("", total=None))
+        grading = check_class(course, which, student, question, jobs, step, backend)
     with progress_bar("gradebook") as bar:
-        task = bar.add_task("", total=None)
-        report = write_gradebook(
-            course, which, student, lambda done, total, who: bar.update(task, completed=done, total=total, description=who)
-        )
+        step = partial(_advance, bar, bar.add_task("", total=None))
+        report = write_gradebook(course, which, student, step)
     write_feedback(course, which, student)
     console.print(f"{len(grading.graded)} checked, {len(grading.verdicts) - len(grading.graded)} unchanged, "
                   f"{len(report.written)} written to {course.work / 'gradebook.db'}", soft_wrap=True)  # fmt: skip
-    waiting = {name: "the grader failed twice; see the verdict file" for name in grading.infra} | report.waiting
+    waiting = dict.fromkeys(grading.infra, "the grader failed twice; see the verdict file") | report.waiting
     for name, why in waiting.items():
         console.print(f"{name} waits for a person: {why}", markup=False, soft_wrap=True)
 
@@ -126,8 +123,7 @@ def solutions(
     course = load_course()
     for which in course.homeworks if homework is None else [course.homework(homework)]:
         with progress_bar(which.name) as bar:
-            task = bar.add_task("", total=None)
-            path = execute(which, out, lambda done, total, what: bar.update(task, completed=done, total=total, description=what))
+            path = execute(which, out, partial(_advance, bar, bar.add_task("", total=None)))
         console.print(f"{path}", soft_wrap=True)
 
 

@@ -63,7 +63,7 @@ class Material:
         """The starter with the first `count` code cells solved."""
         solved = {cell.id: cell.source for cell in self.reference.cells if cell.cell_type == "code"}
         answers = [cell.id for cell in self.starter.cells if cell.metadata.get("nbgrader", {}).get("solution")]
-        return edited(self.starter, lambda cell: solved.get(cell.id, cell.source) if cell.id in answers[:count] else cell.source)
+        return edited(self.starter, lambda c: solved.get(c.id, c.source) if c.id in answers[:count] else c.source)
 
 
 def edited(notebook: NotebookNode, source: Callable[[NotebookNode], str]) -> NotebookNode:
@@ -128,7 +128,8 @@ def damaged(material: Material) -> Iterator[Handed]:
     yield Handed("song_woo", "notebook renamed, all metadata lost", renamed)
     broken = edited(material.reference, lambda c: c.source + "\ndef oops(:\n" if c.id.startswith("q3_") else c.source)
     yield Handed("jeon.bora", "syntax error in one cell", material.files(broken))
-    endless = edited(material.reference, lambda c: c.source + "\nwhile True:\n    pass\n" if c.id.startswith("q7_") else c.source)
+    spin = "\nwhile True:\n    pass\n"
+    endless = edited(material.reference, lambda c: c.source + spin if c.id.startswith("q7_") else c.source)
     yield Handed("moon_jisoo", "a cell that never ends", material.files(endless))
 
 
