@@ -10,6 +10,7 @@ from common.submit.notebook import Homework, Question
 
 STUB = re.compile(r"""NotImplementedError\(\s*(?P<quote>["'])TODO \w+:\s*(?P<what>.*?)(?P=quote)\s*\)""")
 STUB_LINE = re.compile(r"^.*\bTODO\b.*$", re.MULTILINE)
+OPEN_ITEM = re.compile(r"^\s*[-*]\s+(?P<item>.*):\s*$", re.MULTILINE)  # `- Name and student number:` and nothing after it
 FIGURE = re.compile(r"!\[[^\]]*\]\(\s*<?(?P<link>[^)\s>]+)|<img\b[^>]*\bsrc\s*=\s*[\"'](?P<source>[^\"']+)", re.IGNORECASE)
 FEWEST_WORDS = 5
 
@@ -40,11 +41,11 @@ def notes(homework: Homework) -> list[str]:
 
 
 def is_unwritten(text: str) -> str:
-    """Why a written answer does not count as one ("" when it does): its TODO line is left, or it has hardly a word."""
-    if STUB_LINE.search(text):
-        return "still has its line with TODO. Write the answer in its place"
+    """Why a written answer does not count as one ("" when it does): a TODO line is left, or it has hardly a word."""
+    if left := len(STUB_LINE.findall(text)):
+        return f"{left} {'line' if left == 1 else 'lines'} with TODO left. Write your text in the place of each"
     words = re.findall(r"\w+", re.sub(r"^#.*$", "", text, flags=re.MULTILINE))
-    return "is empty" if len(words) < FEWEST_WORDS else ""
+    return "the answer is empty" if len(words) < FEWEST_WORDS else ""
 
 
 def _of_question(homework: Homework, question: Question) -> list[str]:
@@ -70,8 +71,8 @@ def _of_collaboration(homework: Homework) -> list[str]:
     cells = [cell for cell in homework.cells if cell.tag == "collaboration"]
     if not cells:
         return ["its cell is gone. Copy it back from the starter notebook, with its tag"]
-    reasons = {is_unwritten(cell.source) for cell in cells} - {""}
-    return [f"it {reason}; say with whom you talked, or that you worked alone" for reason in sorted(reasons)]
+    found = [f"not filled in: {match['item']}" for cell in cells for match in OPEN_ITEM.finditer(cell.source)]
+    return found + sorted({is_unwritten(cell.source) for cell in cells} - {""})
 
 
 def _lost_figures(homework: Homework) -> list[str]:
