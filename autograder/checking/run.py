@@ -87,6 +87,7 @@ class Collector:
 
     def pytest_configure(self, config: pytest.Config) -> None:
         config.autograder_session = self.session
+        config.option.tbstyle = "native"  # the long style reads and parses source for 0.1 s a failure
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         self._cases.update(_function_id(item) for item in items)
