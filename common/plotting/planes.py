@@ -11,6 +11,7 @@ from torch import Tensor
 from common.plotting.style import COLORS, GREY, ShownFigure, finish, listing, new_figure, panels, styled
 
 PANEL = 3.0  # inches
+POINTS_PER_LINE = 200  # of a mapped grid, so that curves look like curves
 Extent = tuple[float, float, float, float]
 
 
@@ -97,6 +98,34 @@ def plot_trajectories(
                           f"{listing(list(sets))}".strip(), name)
 
 
+@styled
+def plot_map_2d(
+    maps: Callable[[Tensor], Tensor] | Mapping[str, Callable[[Tensor], Tensor]],
+    *,
+    extent: Extent = (-2.0, 2.0, -2.0, 2.0),
+    lines: int = 17,
+    title: str = "",
+    name: str | None = None,
+) -> Figure:
+    """Draw what a map (N, 2) -> (N, 2) makes of a square grid, or several maps by title in panels with the same axes.
+
+    extent: (left, right, bottom, top) of the grid; `lines` run each way. Lines of constant first coordinate are blue,
+    those of constant second coordinate vermillion. Raises ValueError when a map does not keep the shape.
+    """
+    functions, grids = panels(maps), _grid_lines(extent, lines)
+    images = {label: [_mapped(function, grid) for grid in grids] for label, function in functions.items()}
+    shown = _extent_of(torch.cat([image.reshape(-1, 2) for pair in images.values() for image in pair]))
+    figure, all_axes = _square_panels(len(images))
+    for axes, (label, pair) in zip(all_axes, images.items()):
+        for image, color in zip(pair, (COLORS["blue"], COLORS["vermillion"])):
+            axes.plot(image[..., 0].T.numpy(), image[..., 1].T.numpy(), color=color, linewidth=0.8)
+        _frame(axes, shown)
+        axes.set_title(label or title)
+    _suptitle(figure, title, images)
+    return finish(figure, f"{title or 'A square grid under a map'}, {lines} lines each way. {listing(list(images))}".strip(),
+                  name)
+
+
 def grid_points(extent: Extent, resolution: int) -> Tensor:
     """Centres (resolution^2, 2) of the cells of a square grid over extent, row by row from the bottom left."""
     left, right, bottom, top = extent
@@ -112,6 +141,24 @@ def _density(log_prob: Any, extent: Extent, resolution: int) -> Tensor:
     if values.shape != (resolution**2,):
         raise ValueError(f"log_prob must map (N, 2) to (N,); it gave {list(values.shape)} for N = {resolution**2}")
     return values.detach().cpu().double().exp().reshape(resolution, resolution)
+
+
+def _grid_lines(extent: Extent, lines: int) -> tuple[Tensor, Tensor]:
+    """Points along the grid's lines, (lines, POINTS_PER_LINE, 2): of constant first, and of constant second coordinate."""
+    left, right, bottom, top = extent
+    across, up = torch.linspace(left, right, lines), torch.linspace(bottom, top, lines)
+    along_x, along_y = torch.linspace(left, right, POINTS_PER_LINE), torch.linspace(bottom, top, POINTS_PER_LINE)
+    horizontal = torch.stack(torch.meshgrid(up, along_x, indexing="ij"), dim=-1).flip(-1)
+    return torch.stack(torch.meshgrid(across, along_y, indexing="ij"), dim=-1), horizontal
+
+
+@torch.no_grad()
+def _mapped(function: Callable[[Tensor], Tensor], grid: Tensor) -> Tensor:
+    points = grid.reshape(-1, 2)
+    image = torch.as_tensor(function(points))
+    if image.shape != points.shape:
+        raise ValueError(f"a map must keep (N, 2); it gave {list(image.shape)} for {list(points.shape)}")
+    return image.detach().cpu().double().reshape(grid.shape)
 
 
 def _points(samples: Any) -> Tensor:

@@ -46,6 +46,7 @@ ALL = {
     "lines": lambda **k: plotting.plot_lines([1, 2, 4], {"a": [1, 2, 3], "b": [3, 2, 1]}, xlabel="x", ylabel="y", **k),
     "bars": lambda **k: plotting.plot_bars([0.2, 0.8], **k),
     "density": lambda **k: plotting.plot_density_2d(gaussian, **k),
+    "map": lambda **k: plotting.plot_map_2d({"identity": lambda x: x, "turned": lambda x: x.flip(1)}, **k),
     "samples": lambda **k: plotting.plot_samples_2d(PLANE, **k),
     "trajectories": lambda **k: plotting.plot_trajectories(torch.stack([PLANE, PLANE + 1]), **k),
 }
@@ -263,6 +264,7 @@ def test_grid_points_are_cell_centres():
     (lambda: plotting.plot_density_2d(lambda x: x), r"must map \(N, 2\) to \(N,\)"),
     (lambda: plotting.plot_samples_2d(torch.zeros(3, 3)), r"shape \[3, 3\]"),
     (lambda: plotting.plot_trajectories(torch.zeros(3, 2)), r"\(T, N, 2\)"),
+    (lambda: plotting.plot_map_2d(lambda x: x[:, :1]), r"keep \(N, 2\)"),
 ])
 def test_wrong_shapes_are_refused(draw, sentence):
     with pytest.raises(ValueError, match=sentence):
@@ -286,3 +288,12 @@ def test_paths_start_at_a_ring_and_end_at_a_dot():
     assert np.allclose(dots.get_offsets(), end.numpy())
     assert len(figure.axes[0].lines) == 4
     assert "4 points over 3 times" in figure.description
+
+
+def test_a_grid_goes_where_the_map_sends_it():
+    figure = plotting.plot_map_2d(lambda x: x * torch.tensor([2.0, -3.0]) + 1, extent=(-1, 1, 0, 2), lines=3)
+    drawn = [(rgb_of(line.get_color()), line.get_xdata(), line.get_ydata()) for line in figure.axes[0].lines]
+    blue = sorted((x[0], x[-1], y[0], y[-1]) for color, x, y in drawn if color == rgb_of(COLORS["blue"]))
+    other = sorted((x[0], x[-1], y[0], y[-1]) for color, x, y in drawn if color != rgb_of(COLORS["blue"]))
+    assert np.allclose(blue, [(-1, -1, 1, -5), (1, 1, 1, -5), (3, 3, 1, -5)]), "the first coordinate is constant"
+    assert np.allclose(other, [(-1, 3, -5, -5), (-1, 3, -2, -2), (-1, 3, 1, 1)]), "the second coordinate is constant"
