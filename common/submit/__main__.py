@@ -3,7 +3,8 @@
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from common.submit.checks import Result, run_checks
@@ -56,10 +57,12 @@ def _submit(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _show_missing(found: Iterable[Finding]) -> None:
-    _say("\nMissing")
-    for finding in found or [Finding("Nothing", "every question has an answer.")]:
-        _say(f"  {finding.label}: {finding.sentence}")
+def _show_missing(found: Sequence[Finding]) -> None:
+    _say("\nMissing" if found else "\nNothing is missing: every question has an answer.")
+    for label, findings in groupby(found, key=lambda finding: finding.label):
+        _say(f"  {label}")
+        for finding in findings:
+            _say(f"    {finding.sentence}")
 
 
 def _show_results(homework: Homework, results: Sequence[Result]) -> None:

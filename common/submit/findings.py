@@ -1,5 +1,6 @@
 """What is missing in a homework, and what a student may want to know before handing in."""
 
+import ast
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 from common.artifacts import CheckpointError, checkpoint_path, read
 from common.submit.notebook import Homework, Question
 
-STUB = re.compile(r"""NotImplementedError\(\s*(?P<quote>["'])TODO \w+:\s*(?P<what>.*?)(?P=quote)\s*\)""")
+STUB = re.compile(r"""NotImplementedError\(\s*(?P<text>(?P<quote>["'])TODO \w+:.*?(?P=quote))\s*\)""")
 STUB_LINE = re.compile(r"^.*\bTODO\b.*$", re.MULTILINE)
 OPEN_ITEM = re.compile(r"^\s*[-*]\s+(?P<item>.*):\s*$", re.MULTILINE)  # `- Name and student number:` and nothing after it
 FIGURE = re.compile(r"!\[[^\]]*\]\(\s*<?(?P<link>[^)\s>]+)|<img\b[^>]*\bsrc\s*=\s*[\"'](?P<source>[^\"']+)", re.IGNORECASE)
@@ -43,7 +44,7 @@ def notes(homework: Homework) -> list[str]:
 def is_unwritten(text: str) -> str:
     """Why a written answer does not count as one ("" when it does): a TODO line is left, or it has hardly a word."""
     if left := len(STUB_LINE.findall(text)):
-        return f"{left} {'line' if left == 1 else 'lines'} with TODO left. Write your text in the place of each"
+        return f"{left} {'line' if left == 1 else 'lines'} with TODO left. Write your text in place of it"
     words = re.findall(r"\w+", re.sub(r"^#.*$", "", text, flags=re.MULTILINE))
     return "the answer is empty" if len(words) < FEWEST_WORDS else ""
 
@@ -54,9 +55,17 @@ def _of_question(homework: Homework, question: Question) -> list[str]:
     if question.kind in "wr":
         reason = is_unwritten(question.answer.source)
         return [reason] if reason else []
-    left = [match["what"] for match in STUB.finditer(question.answer.source)]
-    found = [f"still to do: {what}" for what in left]
+    found = [f"still to do: {_todo(match['text'])}" for match in STUB.finditer(question.answer.source)]
     return found + (_of_checkpoint(homework, question) if question.kind == "e" else [])
+
+
+def _todo(literal: str) -> str:
+    """What a stub asks for, from its Python string `"TODO q4_masked_conv: build the mask"`."""
+    try:
+        text = str(ast.literal_eval(literal))
+    except (ValueError, SyntaxError):  # edited by hand
+        text = literal[1:-1]
+    return text.split(":", 1)[-1].strip()
 
 
 def _of_checkpoint(homework: Homework, question: Question) -> list[str]:

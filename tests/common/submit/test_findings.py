@@ -50,9 +50,9 @@ def test_what_is_missing_is_named_at_its_question(write, tag, source, expected):
 
 def test_every_stub_of_a_question_is_named(write):
     source = "def double(x):\n    raise NotImplementedError('TODO q1_double: first')\n" \
-             "def more():\n    raise NotImplementedError(\n        \"TODO q1_double: it's second\")"
+             "def more():\n    raise NotImplementedError(\n        \"TODO q1_double: it's \\\"second\\\"\")"
     sentences = [sentence for _, sentence in missing_in(write(q1_double=source))]
-    assert sentences == ["still to do: first", "still to do: it's second"]
+    assert sentences == ["still to do: first", "still to do: it's \"second\""]
 
 
 def test_an_own_not_implemented_error_is_no_stub(write):
