@@ -26,9 +26,9 @@ from autograder.grade import submitted_students
 from autograder.gradebook.book import ask_for_review, back_up, keep_reviews, set_up
 from autograder.gradebook.prepare import key_of, prepare
 from autograder.gradebook.preprocessors import MissingResult, clipped, result_of
-from autograder.gradebook.scores import Score, read_scores
 from autograder.grading.lock import only_one
 from autograder.grading.records import Records
+from autograder.grading.scores import Score, read_scores
 from autograder.nbgrader_config import nbgrader_config, write_config
 from autograder.submission import read_submission
 

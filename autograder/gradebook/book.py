@@ -13,7 +13,7 @@ from nbgrader.preprocessors import SaveCells
 from sqlalchemy import create_engine, text
 
 from autograder.course import CourseError, Homework
-from autograder.gradebook.scores import Score, gradebook_path
+from autograder.grading.scores import Score, gradebook_path
 
 KEPT_BACKUPS = 30
 
