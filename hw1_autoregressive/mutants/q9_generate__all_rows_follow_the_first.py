@@ -1,4 +1,4 @@
-"""H1-X263: the first row's new token is appended to every row. Loses: q9_generate."""
+"""H1-X264: the first row's new token is appended to every row. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X231: the most likely token is always taken. Loses: q9_generate."""
+"""H1-X232: the most likely token is always taken. Loses: q9_generate."""
 
 
 def sample_logits(

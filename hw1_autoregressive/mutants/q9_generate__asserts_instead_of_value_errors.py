@@ -1,4 +1,4 @@
-"""H1-X230: bad arguments end in an AssertionError. Loses: q9_generate."""
+"""H1-X231: bad arguments end in an AssertionError. Loses: q9_generate."""
 
 
 def sample_logits(

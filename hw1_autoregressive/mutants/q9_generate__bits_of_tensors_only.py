@@ -1,4 +1,4 @@
-"""H1-X266: plain numbers are not served. Loses: q9_generate."""
+"""H1-X267: plain numbers are not served. Loses: q9_generate."""
 
 
 def bits_per_dim(nll: float | Tensor, num_dims: int) -> float | Tensor:

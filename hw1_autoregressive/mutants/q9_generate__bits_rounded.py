@@ -1,4 +1,4 @@
-"""H1-X265: bits are rounded to whole numbers. Loses: q9_generate."""
+"""H1-X266: bits are rounded to whole numbers. Loses: q9_generate."""
 
 
 def bits_per_dim(nll: float | Tensor, num_dims: int) -> float | Tensor:

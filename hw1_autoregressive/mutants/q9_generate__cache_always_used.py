@@ -1,4 +1,4 @@
-"""H1-X248: use_cache=False is ignored. Loses: q9_generate."""
+"""H1-X249: use_cache=False is ignored. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X247: use_cache changes nothing: the whole sequence is read each time. Loses: q9_generate."""
+"""H1-X248: use_cache changes nothing: the whole sequence is read each time. Loses: q9_generate."""
 
 
 @torch.no_grad()

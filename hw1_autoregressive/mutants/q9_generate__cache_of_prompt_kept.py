@@ -1,4 +1,4 @@
-"""H1-X250: the cache of the prompt is handed in at every step, and later ones are dropped. Loses: q9_generate."""
+"""H1-X251: the cache of the prompt is handed in at every step, and later ones are dropped. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X261: with a cache one number more is drawn at each step, so the two ways part. Loses: q9_generate."""
+"""H1-X262: with a cache one number more is drawn at each step, so the two ways part. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X242: the next token is drawn from the logits at the first position fed. Loses: q9_generate."""
+"""H1-X243: the next token is drawn from the logits at the first position fed. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X260: generate takes the most likely token whatever the temperature. Loses: q9_generate."""
+"""H1-X261: generate takes the most likely token whatever the temperature. Loses: q9_generate."""
 
 
 @torch.no_grad()

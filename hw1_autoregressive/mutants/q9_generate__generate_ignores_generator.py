@@ -1,4 +1,4 @@
-"""H1-X259: generate does not pass the generator on. Loses: q9_generate."""
+"""H1-X260: generate does not pass the generator on. Loses: q9_generate."""
 
 
 @torch.no_grad()

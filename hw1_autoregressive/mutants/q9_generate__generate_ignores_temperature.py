@@ -1,4 +1,4 @@
-"""H1-X255: generate does not pass the temperature on, but for 0. Loses: q9_generate."""
+"""H1-X256: generate does not pass the temperature on, but for 0. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X256: generate does not pass top_k on. Loses: q9_generate."""
+"""H1-X257: generate does not pass top_k on. Loses: q9_generate."""
 
 
 @torch.no_grad()

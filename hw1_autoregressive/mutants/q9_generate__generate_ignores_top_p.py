@@ -1,4 +1,4 @@
-"""H1-X257: generate does not pass top_p on. Loses: q9_generate."""
+"""H1-X258: generate does not pass top_p on. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X258: top_p reaches the place of temperature when no temperature is given. Loses: q9_generate."""
+"""H1-X259: top_p reaches the place of temperature when no temperature is given. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X235: the generator is not passed on. Loses: q9_generate."""
+"""H1-X236: the generator is not passed on. Loses: q9_generate."""
 
 
 def sample_logits(

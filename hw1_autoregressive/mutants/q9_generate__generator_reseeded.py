@@ -1,4 +1,4 @@
-"""H1-X236: the generator is reset to its first state in each call. Loses: q9_generate."""
+"""H1-X237: the generator is reset to its first state in each call. Loses: q9_generate."""
 
 
 def sample_logits(

@@ -1,4 +1,4 @@
-"""H1-X237: the global generator is seeded in each call. Loses: q9_generate."""
+"""H1-X238: the global generator is seeded in each call. Loses: q9_generate."""
 
 
 def sample_logits(

@@ -1,4 +1,4 @@
-"""H1-X253: with a cache only the last token of the prompt is read. Loses: q9_generate."""
+"""H1-X254: with a cache only the last token of the prompt is read. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X252: the prompt is read to fill the cache, then its last token is read once more. Loses: q9_generate."""
+"""H1-X253: the prompt is read to fill the cache, then its last token is read once more. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X233: all rows are drawn from the probabilities of the first. Loses: q9_generate."""
+"""H1-X234: all rows are drawn from the probabilities of the first. Loses: q9_generate."""
 
 
 def sample_logits(

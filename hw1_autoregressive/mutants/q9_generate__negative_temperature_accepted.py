@@ -1,4 +1,4 @@
-"""H1-X227: a negative temperature is taken, which turns the order of tokens round. Loses: q9_generate."""
+"""H1-X228: a negative temperature is taken, which turns the order of tokens round. Loses: q9_generate."""
 
 
 def sample_logits(

@@ -1,4 +1,4 @@
-"""H1-X251: without a cache only the newest token is fed: the context is lost. Loses: q9_generate."""
+"""H1-X252: without a cache only the newest token is fed: the context is lost. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X232: one uniform number is drawn for the whole batch, so equal rows get equal tokens. Loses: q9_generate."""
+"""H1-X233: one uniform number is drawn for the whole batch, so equal rows get equal tokens. Loses: q9_generate."""
 
 
 def sample_logits(

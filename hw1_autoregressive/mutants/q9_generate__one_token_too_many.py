@@ -1,4 +1,4 @@
-"""H1-X245: one token more than asked for is made. Loses: q9_generate."""
+"""H1-X246: one token more than asked for is made. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X243: the next token is drawn from the logits one before the last when there are several. Loses: q9_generate."""
+"""H1-X244: the next token is drawn from the logits one before the last when there are several. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X244: only the new tokens are returned. Loses: q9_generate."""
+"""H1-X245: only the new tokens are returned. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X254: the cache is built anew from the whole sequence at each step, which saves nothing. Loses: q9_generate."""
+"""H1-X255: the cache is built anew from the whole sequence at each step, which saves nothing. Loses: q9_generate."""
 
 
 @torch.no_grad()

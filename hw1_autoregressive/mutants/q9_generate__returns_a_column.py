@@ -1,4 +1,4 @@
-"""H1-X240: tokens come as (B, 1). Loses: q9_generate."""
+"""H1-X241: tokens come as (B, 1). Loses: q9_generate."""
 
 
 def sample_logits(

@@ -1,4 +1,4 @@
-"""H1-X241: the place in the sorted order is returned, not the token. Loses: q9_generate."""
+"""H1-X242: the place in the sorted order is returned, not the token. Loses: q9_generate."""
 
 
 def sample_logits(

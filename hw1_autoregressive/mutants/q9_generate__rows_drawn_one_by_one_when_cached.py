@@ -1,4 +1,4 @@
-"""H1-X262: cached generation runs row by row, so random numbers go to other tokens than without a cache. Loses:
+"""H1-X263: cached generation runs row by row, so random numbers go to other tokens than without a cache. Loses:
 q9_generate.
 """
 

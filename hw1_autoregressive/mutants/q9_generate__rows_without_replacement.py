@@ -1,4 +1,4 @@
-"""H1-X234: the rows of a batch are drawn together without replacement. Loses: q9_generate."""
+"""H1-X235: the rows of a batch are drawn together without replacement. Loses: q9_generate."""
 
 
 def sample_logits(

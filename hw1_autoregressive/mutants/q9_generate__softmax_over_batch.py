@@ -1,4 +1,4 @@
-"""H1-X238: the softmax runs over the batch. Loses: q9_generate."""
+"""H1-X239: the softmax runs over the batch. Loses: q9_generate."""
 
 
 def sample_logits(

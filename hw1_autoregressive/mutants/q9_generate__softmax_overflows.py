@@ -1,4 +1,4 @@
-"""H1-X239: exp without subtracting the largest logit. Loses: q9_generate."""
+"""H1-X240: exp without subtracting the largest logit. Loses: q9_generate."""
 
 
 def sample_logits(

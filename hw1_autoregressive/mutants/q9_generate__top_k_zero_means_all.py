@@ -1,4 +1,4 @@
-"""H1-X228: top_k = 0 is taken as no cut. Loses: q9_generate."""
+"""H1-X229: top_k = 0 is taken as no cut. Loses: q9_generate."""
 
 
 def sample_logits(

@@ -1,4 +1,4 @@
-"""H1-X223: tokens with a probability below 1 - p are removed (min-p), in place of the tail of the cumulative sum.
+"""H1-X224: tokens with a probability below 1 - p are removed (min-p), in place of the tail of the cumulative sum.
 Loses: q9_generate.
 """
 

@@ -1,4 +1,4 @@
-"""H1-X224: the nucleus is taken from all tokens, before top_k removes some. Loses: q9_generate."""
+"""H1-X225: the nucleus is taken from all tokens, before top_k removes some. Loses: q9_generate."""
 
 
 def sample_logits(

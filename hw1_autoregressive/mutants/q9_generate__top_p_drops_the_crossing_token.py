@@ -1,4 +1,4 @@
-"""H1-X217: the token that crosses p is removed; the most likely one stays always. Loses: q9_generate."""
+"""H1-X218: the token that crosses p is removed; the most likely one stays always. Loses: q9_generate."""
 
 
 def sample_logits(

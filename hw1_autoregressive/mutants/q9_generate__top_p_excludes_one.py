@@ -1,4 +1,4 @@
-"""H1-X226: top_p = 1 is refused. Loses: q9_generate."""
+"""H1-X227: top_p = 1 is refused. Loses: q9_generate."""
 
 
 def sample_logits(

@@ -1,4 +1,4 @@
-"""H1-X220: the nucleus is built from the least likely token upwards. Loses: q9_generate."""
+"""H1-X221: the nucleus is built from the least likely token upwards. Loses: q9_generate."""
 
 
 def sample_logits(

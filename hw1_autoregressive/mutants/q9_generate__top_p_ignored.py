@@ -1,4 +1,4 @@
-"""H1-X225: top_p is checked and not used. Loses: q9_generate."""
+"""H1-X226: top_p is checked and not used. Loses: q9_generate."""
 
 
 def sample_logits(

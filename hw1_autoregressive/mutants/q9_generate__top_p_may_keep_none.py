@@ -1,4 +1,4 @@
-"""H1-X218: tokens are kept while their sum stays below p, so that none is left when the first is above it. Loses:
+"""H1-X219: tokens are kept while their sum stays below p, so that none is left when the first is above it. Loses:
 q9_generate.
 """
 

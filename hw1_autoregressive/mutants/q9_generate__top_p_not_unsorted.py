@@ -1,4 +1,4 @@
-"""H1-X221: the cut is made in order of probability and applied to the tokens in their own order. Loses: q9_generate."""
+"""H1-X222: the cut is made in order of probability and applied to the tokens in their own order. Loses: q9_generate."""
 
 
 def sample_logits(

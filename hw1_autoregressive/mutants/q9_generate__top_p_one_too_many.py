@@ -1,4 +1,4 @@
-"""H1-X219: one token more than the nucleus is kept. Loses: q9_generate."""
+"""H1-X220: one token more than the nucleus is kept. Loses: q9_generate."""
 
 
 def sample_logits(

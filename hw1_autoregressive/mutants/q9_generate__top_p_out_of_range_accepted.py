@@ -1,4 +1,4 @@
-"""H1-X229: any top_p is taken. Loses: q9_generate."""
+"""H1-X230: any top_p is taken. Loses: q9_generate."""
 
 
 def sample_logits(

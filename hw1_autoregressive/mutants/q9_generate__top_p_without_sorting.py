@@ -1,4 +1,4 @@
-"""H1-X222: the cumulative sum runs over tokens in the order of the vocabulary. Loses: q9_generate."""
+"""H1-X223: the cumulative sum runs over tokens in the order of the vocabulary. Loses: q9_generate."""
 
 
 def sample_logits(

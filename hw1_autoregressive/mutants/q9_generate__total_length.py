@@ -1,4 +1,4 @@
-"""H1-X246: num_tokens is taken as the length of the whole sequence. Loses: q9_generate."""
+"""H1-X247: num_tokens is taken as the length of the whole sequence. Loses: q9_generate."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X249: with a cache the whole sequence is fed again, so every token is read twice and more. Loses: q9_generate."""
+"""H1-X250: with a cache the whole sequence is fed again, so every token is read twice and more. Loses: q9_generate."""
 
 
 @torch.no_grad()

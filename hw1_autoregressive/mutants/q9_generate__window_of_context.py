@@ -1,4 +1,4 @@
-"""H1-X264: only the last four tokens are fed without a cache. Loses: q9_generate."""
+"""H1-X265: only the last four tokens are fed without a cache. Loses: q9_generate."""
 
 
 @torch.no_grad()
