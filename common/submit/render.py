@@ -45,6 +45,9 @@ TEMPLATE = """{% extends 'lab/index.html.j2' %}
   pre, .jp-OutputArea-output pre { white-space: pre-wrap; overflow-wrap: anywhere; }
   img { max-width: 100%; break-inside: avoid; }
   .jp-InputPrompt, .jp-OutputPrompt { display: none; }
+  h1, h2, h3, h4 { break-after: avoid; }
+  @page { size: A4; margin: 15mm; }
+  @media print { pre, .jp-OutputArea-output pre { font-size: 7.2pt !important; line-height: 1.3; } }
 </style>{% endblock %}
 {% block data_png scoped %}
 <div class="jp-RenderedImage jp-OutputArea-output">
