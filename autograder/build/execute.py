@@ -32,7 +32,7 @@ def execute(homework: Homework, out: Path, progress: Callable[[int, int, str], N
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     client = NotebookClient(
         notebook, timeout=CELL_SECONDS, kernel_name="python3", resources={"metadata": {"path": str(folder)}},
-        on_cell_complete=report,
+        on_cell_complete=report, coalesce_streams=True,  # else each step of a progress bar stays a line
     )  # fmt: skip
     client.execute(env=environment)
     html, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)

@@ -1,15 +1,17 @@
-"""The README of a student bundle: how to set up, work and hand in, then what the homework's own README says."""
+"""The README of a student bundle: the homework's own, with how to set up, work and hand in after its introduction."""
 
 import re
 
 from autograder.build.regions import BuildError
-from autograder.build.tables import readme_with_table
+from autograder.build.tables import BEGIN, END, readme_with_table
 from autograder.course import Course, Homework
 
 STAFF_PART = re.compile(r"\n*<!-- staff -->.*?<!-- /staff -->", re.DOTALL)
 TEMPLATE = """# {heading}
 
 Due {due}.
+
+{introduction}
 
 ## Set up
 
@@ -22,7 +24,7 @@ pip install -r requirements.txt
 jupyter lab {name}.ipynb
 ```
 
-On Colab: upload the zip to the session's files, run `!unzip {name}.zip` and `%cd {name}`, then open the notebook there.
+On Colab: open `{name}.ipynb` there and upload `{name}.zip` to the session's files; the first code cell unpacks it.
 
 ## Work
 
@@ -46,8 +48,8 @@ on Blackboard.
 
 
 def student_readme(course: Course, homework: Homework) -> str:
-    """Setting up and handing in, then the homework's README without title and without its staff parts."""
-    text = STAFF_PART.sub("", readme_with_table(homework))
+    """The homework's README without its staff parts, with the due date, and setting up and handing in by itself."""
+    text = STAFF_PART.sub("", readme_with_table(homework)).replace(f"{BEGIN}\n", "").replace(f"\n{END}", "")
     if "<!-- staff" in text or "<!-- /staff" in text:
         raise BuildError(f"{homework.path / 'README.md'}: a staff part needs <!-- staff --> and <!-- /staff -->")
     title, _, body = text.lstrip().partition("\n")
@@ -57,4 +59,7 @@ def student_readme(course: Course, homework: Homework) -> str:
     if code := course.settings.get("code"):
         heading = f"{code} {heading}"
     due = f"{homework.due:%A} {homework.due.day} {homework.due:%B %Y, %H:%M} ({course.settings['timezone']})"
-    return TEMPLATE.format(heading=heading, due=due, name=homework.name, body=body.strip() + "\n")
+    introduction, *sections = re.split(r"^(?=## )", body.strip() + "\n", flags=re.MULTILINE)
+    return TEMPLATE.format(
+        heading=heading, due=due, name=homework.name, introduction=introduction.strip(), body="".join(sections)
+    )

@@ -40,6 +40,8 @@ FILES = {
 
         What it teaches: counting. ![a bar chart](figures/bars.png)
 
+        ## Questions
+
         <!-- questions -->
         <!-- /questions -->
 

@@ -270,8 +270,8 @@ def reached_todos(node: ast.AST):
     """Messages of NotImplementedError that stand before any return or raise of their block."""
     for block in (getattr(node, name, []) for name in ("body", "orelse", "finalbody")):
         for statement in block if isinstance(block, list) else []:
-            if isinstance(statement, ast.Raise):
-                yield ast.literal_eval(statement.exc.args[0]) if isinstance(statement.exc, ast.Call) else ""
+            if isinstance(statement, ast.Raise) and statement.exc.func.id == "NotImplementedError":
+                yield ast.literal_eval(statement.exc.args[0])
             if isinstance(statement, (ast.Raise, ast.Return)):
                 break
             yield from reached_todos(statement)

@@ -77,11 +77,13 @@ def test_anything_odd_in_common_stops_the_release(small_course: Course, tmp_path
 def test_readme_tells_students_how_to_work_and_nothing_of_the_staff(small_course: Course, tmp_path: Path):
     released(small_course, tmp_path / "out")
     text = (tmp_path / "out/hw1/README.md").read_text(encoding="utf-8")
-    assert text.startswith("# AI 1 HW1 Counting\n\nDue Sunday 24 March 2024, 23:59 (Asia/Seoul).")
+    opening = "# AI 1 HW1 Counting\n\nDue Sunday 24 March 2024, 23:59 (Asia/Seoul).\n\nWhat it teaches: counting."
+    assert text.startswith(opening)
+    headings = re.findall(r"^## (.*)", text, re.MULTILINE)
+    assert headings == ["Set up", "Work", "Hand in", "Questions"]
     for line in ("pip install -r requirements.txt", "python -m common.submit hw1.ipynb --student YOUR_ID"):
         assert line in text
     assert "| Q1 A counter | `q1_counter` | 50 | 90 min |" in text
-    assert "What it teaches: counting." in text
     assert "staff" not in text
     assert "Bands were measured" not in text
     students = (tmp_path / "out/hw1/requirements.txt").read_text(encoding="utf-8")
@@ -160,7 +162,7 @@ def real_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_real_bundle_holds_what_a_student_needs(real_bundle: Path):
     found = files(real_bundle)
     assert {"hw1.ipynb", "README.md", "requirements.txt", "common/submit/__main__.py"} <= set(found)
-    assert not [name for name in found if re.search(r"solution|rubric|checks|mutants|variants|heldout", name)]
+    assert not [name for name in found if re.search(r"solution|rubric|test_|mutants|variants|heldout", name)]
 
 
 def test_the_real_bundle_works_alone(real_bundle: Path, tmp_path: Path):
@@ -168,8 +170,14 @@ def test_the_real_bundle_works_alone(real_bundle: Path, tmp_path: Path):
     home = shutil.copytree(real_bundle, tmp_path / "home")
     cells = nbformat.read(home / "hw1.ipynb", as_version=4).cells
     setup = "\n".join(cell.source for cell in cells if cell.metadata.get("tags") == ["setup"])
-    program = f"import sys; sys.path.insert(0, '.')\n{setup}\nimport common; print(common.__file__)"
-    for arguments, said in ([["-P", "-c", program], str(home)], [["-m", "common.submit", "--help"], "common.submit"]):
-        run = subprocess.run([sys.executable, *arguments], cwd=home, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stderr
-        assert said in run.stdout
+    program = f"""import runpy, sys
+sys.path.insert(0, '.')
+{setup}
+import common
+print(common.__file__)
+sys.argv[1:] = ['--help']
+runpy.run_module('common.submit', run_name='__main__')"""
+    run = subprocess.run([sys.executable, "-P", "-c", program], cwd=home, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert str(home) in run.stdout
+    assert "usage: python -m common.submit" in run.stdout

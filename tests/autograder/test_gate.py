@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from autograder.build import LeakError, build, inspect, release
-from autograder.course import Course
+from autograder.build import LeakError, build, inspect, reference_notebook, release
+from autograder.build.matching import Public
+from autograder.build.regions import find_regions
+from autograder.build.secrets import gather
+from autograder.course import Course, load_course
 
 SOLUTION = "hw1_counting/solution.py"
 
@@ -229,3 +232,16 @@ def test_weights_of_the_grader_are_found_by_content(small_course: Course, bundle
 
 def test_the_clean_bundle_passes(small_course: Course, bundle: Path):
     assert inspect(bundle, small_course, small_course.homework("hw1")) == []
+
+
+def test_every_solution_region_of_the_real_homework_is_known_again():
+    """Pasted whole into a cell between other lines, each region of hw1 is found, commented out as well."""
+    homework = load_course().homework("hw1")
+    secrets = gather(homework)
+    for cell in reference_notebook(homework).cells:
+        for region in find_regions(cell.source, cell.id):
+            for prefix in ("", "# "):
+                text = "\n".join(["given = 1", *(prefix + line for line in region.lines), "more = 2"])
+                public = Public(text)
+                found = [secret.owner for secret in (*secrets.code, *secrets.prose) if secret.copied(public)]
+                assert found or secrets.answers.given_by(text) or not any(region.lines), f"{cell.id}: {region.lines}"
