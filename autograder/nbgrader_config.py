@@ -22,8 +22,7 @@ AUTOGRADE = (
     "nbgrader.preprocessors.SaveAutoGrades",
     "autograder.gradebook.preprocessors.SaveReports",
     "nbgrader.preprocessors.AssignLatePenalties",
-    "nbgrader.preprocessors.CheckCellMetadata",
-)
+)  # metadata were checked above, and an eighth of the time goes into each check
 PREPARED = "prepared"  # pre-flight's output, which nbgrader takes for what was submitted
 FILE = '''"""Written by `autograder grade`: nbgrader and formgrader use the course's configuration."""
 

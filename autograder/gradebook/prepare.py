@@ -3,6 +3,7 @@
 The notebook as pre-flight repaired it, the time stamp, and pictures that a report may show.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def prepare(work: Path, homework: Homework, student: str, submission: Submission
     built.mkdir(parents=True)
     notebook = submission.notebook or _blank(release, submission)
     notebook.metadata["autograder"] = {"key": key}
-    nbformat.write(notebook, built / f"{homework.name}.ipynb")
+    # Not nbformat.write, which validates: the exporter does so when it reads the file.
+    (built / f"{homework.name}.ipynb").write_text(nbformat.v4.writes(notebook), encoding="utf-8")
     stamp = submission.folder / "timestamp.txt"
     if stamp.is_file():
         shutil.copyfile(stamp, built / "timestamp.txt")
@@ -43,8 +45,8 @@ def prepare(work: Path, homework: Homework, student: str, submission: Submission
 def key_of(notebook: Path) -> str:
     """The key that a prepared or autograded notebook was made from; "" when there is none."""
     try:
-        return nbformat.read(notebook, as_version=4).metadata.get("autograder", {}).get("key", "")
-    except Exception:  # nbformat lets any kind of error through; a damaged file is made again
+        return json.loads(notebook.read_text(encoding="utf-8"))["metadata"]["autograder"]["key"]
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
