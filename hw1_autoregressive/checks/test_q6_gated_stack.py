@@ -23,7 +23,7 @@ def normal(rng: torch.Generator, *shape: int) -> Tensor:
 def make(student, rng: torch.Generator, channels: int, kernel_size: int, first: bool = False):
     """A layer in float64 with random weights."""
     layer = student.GatedMaskedConv(channels, kernel_size, first=first).double()
-    randomize(student, layer, rng)
+    randomize(student, layer, rng, scale=0.7)  # far from saturation, where an influence would vanish
     return layer
 
 
@@ -78,7 +78,8 @@ def require_windows(layer, channels: int, kernel_size: int, first: bool, rng: to
 @pytest.mark.parametrize("kernel_size", [3, 5])
 def test_windows_are_exact(student, rng, kernel_size, first):
     """Each stack sees exactly the rows and columns of its window, and h also what v sees at its position."""
-    require_windows(make(student, rng, 2, kernel_size, first), 2, kernel_size, first, rng)
+    channels = 3 if kernel_size == 3 else 2
+    require_windows(make(student, rng, channels, kernel_size, first), channels, kernel_size, first, rng)
 
 
 @weight(2)
@@ -102,18 +103,19 @@ def test_no_blind_spot(student, rng):
 @weight(1)
 @pytest.mark.parametrize("first", [True, False], ids=["first layer", "later layer"])
 def test_training_steps_open_no_window(student, rng, first):
-    """What the stacks see stays the same when an optimiser with momentum and weight decay changes the weights."""
+    """What is hidden stays hidden when an optimiser with momentum and weight decay changes the weights."""
     layer = make(student, rng, 2, 3, first)
     v, h = normal(rng, 3, 2, 4, 5), normal(rng, 3, 2, 4, 5)
-    before, seen_before = apply(layer, v, h), pair_influence(layer, 2, 4, 5, rng)
+    before, seen = apply(layer, v, h), pair_influence(layer, 2, 4, 5, rng)
+    own_past = seen[0, :, :, 0], seen[1, :, :, 1]
+    assert all(x.any() for x in own_past), "a stack does not see its own past"
     for output in (0, 1):
-        settings = {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.1}
+        settings = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 0.1}
         student.optimizer_steps(layer, layer, v, h, output=output, cotangent=normal(rng, 3, 2, 4, 5), settings=settings)
     after, seen_after = apply(layer, v, h), pair_influence(layer, 2, 4, 5, rng)
-    assert not any(close(a, b) for a, b in zip(after, before, strict=True)), "training steps leave the outputs as they were"
-    own_past = seen_before[0, :, :, 0], seen_before[1, :, :, 1]
-    assert all(seen.any() for seen in own_past), "a stack does not see its own past"
-    assert torch.equal(seen_before, seen_after), "a position that was hidden is seen after training steps, or the reverse"
+    unchanged = [close(x, y, rtol=1e-7, atol=1e-7) for x, y in zip(after, before, strict=True)]
+    assert not any(unchanged), "training steps leave an output as it was"
+    assert not (seen_after & ~seen).any(), "a position that was hidden is seen after training steps"
 
 
 def levels(values: Tensor) -> Tensor:
