@@ -58,7 +58,7 @@ def check(
         seed=seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         jail={"backend": backend.name, "guarantees": list(backend.guarantees)},
-        questions={q.id: QuestionResult(q.points, tuple(collector.results.get(q.id, ()))) for q in wanted},
+        questions={q.id: QuestionResult(q.points, tuple(collector.results.get(q.id, ())), seed) for q in wanted},
         notes=(*submission.notes, *session.broken.values()),
         problems=submission.problems,
         seconds=round(time.monotonic() - started, 3),

@@ -38,10 +38,11 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class QuestionResult:
-    """A question's checks and the points that they earn, between 0 and max_points."""
+    """A question's checks and the points that they earn, between 0 and max_points. seed: of the run that graded it."""
 
     max_points: float
     checks: tuple[CheckResult, ...]
+    seed: str = ""
 
     @property
     def points(self) -> float:
@@ -59,7 +60,8 @@ class QuestionResult:
 class Verdict:
     """The checks' findings on one submission.
 
-    key: hash of submission, checks and environment. seed: the secret seed of this run (hex), logged for appeals.
+    key: hash of submission, checks and environment. seed: the secret seed of the last run (hex), logged for appeals; where
+    some questions were graded again, each question has its own.
     submission: hash of the files handed in. jail: back end and its guarantees. notes: what was repaired.
     problems: what a person must look at.
     """
@@ -108,4 +110,4 @@ class Verdict:
 
 def _question(entry: dict[str, Any]) -> QuestionResult:
     checks = tuple(CheckResult(**{**check, "verdict": Outcome(check["verdict"])}) for check in entry["checks"])
-    return QuestionResult(entry["max_points"], checks)
+    return QuestionResult(entry["max_points"], checks, entry["seed"])

@@ -67,10 +67,11 @@ def toy_check(homework, folder, questions, backend):
         raise RuntimeError("the first time only")
     asked = [q for q in homework.questions if questions is None or q.id in questions]
     passed = (CheckResult("A law", "", 1.0, Outcome.OK),)
+    seed = os.urandom(8).hex()
     return Verdict(
-        homework="hw1", key=submission_key(homework, folder), seed=os.urandom(8).hex(),
+        homework="hw1", key=submission_key(homework, folder), seed=seed,
         created=datetime.now(UTC).isoformat(timespec="seconds"), jail={"backend": backend},
-        questions={q.id: QuestionResult(q.points, passed) for q in asked}, submission=tree_hash(folder),
+        questions={q.id: QuestionResult(q.points, passed, seed) for q in asked}, submission=tree_hash(folder),
     )  # fmt: skip
 
 
@@ -145,9 +146,12 @@ def test_what_changed_is_graded_again_and_the_old_verdict_is_kept(tmp_path, run)
 def test_one_question_is_graded_again_and_merged(tmp_path, run):
     course, homework = small_course(tmp_path)
     run()
+    before = Records(course.work, homework).read("s0")
     assert run(questions=["q2_b"], students=["s0"]) == (["s0"], [], ["s0"])
     assert calls(course).count("s0 q2_b") == 1
     verdict = Records(course.work, homework).read("s0")
+    assert verdict.questions["q1_a"] == before.questions["q1_a"], "with the seed that explains its result"
+    assert verdict.questions["q2_b"].seed == verdict.seed != before.seed
     assert set(verdict.questions) == {"q1_a", "q2_b"}
     assert verdict.points == 100
     assert run()[0] == [], "the merged verdict is up to date"
