@@ -14,6 +14,7 @@ from common.artifacts import checkpoint_path
 from common.training.averaging import Average
 from common.training.device import channels_last, default_device, wants_bfloat16
 from common.training.history import History
+from common.training.interrupts import Interrupts
 from common.training.loop import Loop, Settings, leave_best_weights
 from common.training.resume import ResumeFile, Run, identity_of
 from common.training.schedule import SCHEDULES
@@ -74,9 +75,10 @@ def fit(
     _check(settings)
     device = torch.device(device) if device is not None else default_device()
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=wants_bfloat16(precision, device, model))
-    file = _resume_file(name, folder, model, tensors, settings)
-    tensors = [tensor.to(device) for tensor in tensors]
-    with channels_last(model.to(device)), _own_random_numbers(device):
+    # Interrupts wait from here on: the first optimiser makes torch import much, and half an import breaks the session.
+    with Interrupts() as interrupts, channels_last(model.to(device)), _own_random_numbers(device):
+        file = _resume_file(name, folder, model, tensors, settings)
+        tensors = [tensor.to(device) for tensor in tensors]
         run = Run(model, _optimizer(model, weight_decay), None if ema is None else Average(model, ema))
         if file is not None and resume:
             file.restore(run)
@@ -86,7 +88,7 @@ def fit(
         with tqdm(total=steps, initial=run.step, desc=name or "training", bar_format=BAR, mininterval=0.5,
                   file=sys.stdout, disable=not progress) as bar:
             try:
-                Loop(run, tensors, loss_fn, validate, settings, autocast, file, bar).train()
+                Loop(run, tensors, loss_fn, validate, settings, autocast, file, bar).train(interrupts)
             finally:
                 leave_best_weights(run)
     return run.history

@@ -61,14 +61,13 @@ class Loop:
     def device(self) -> torch.device:
         return self.data[0].device
 
-    def train(self) -> None:
+    def train(self, interrupts: Interrupts) -> None:
         """All remaining steps. Returns early on an interrupt; TrainingError when a loss is not finite."""
         self.run.model.train()
         try:
-            with Interrupts() as interrupts:
-                while self.run.step < self.settings.steps and not interrupts.asked:
-                    self._timed_step()
-                    self._save_if(interrupts.asked or time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES)
+            while self.run.step < self.settings.steps and not interrupts.asked:
+                self._timed_step()
+                self._save_if(interrupts.asked or time.monotonic() - self.saved_at > SECONDS_BETWEEN_SAVES)
         except KeyboardInterrupt:
             pass  # raised in the midst of a step: the file keeps the last whole state
         except TrainingError:

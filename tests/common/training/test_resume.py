@@ -96,6 +96,23 @@ def test_a_second_interrupt_stops_in_the_midst_of_a_step(problem, folder):
     assert not model.training
 
 
+def test_an_interrupt_before_the_first_step_waits_for_the_set_up(problem, monkeypatch):
+    """torch imports much for its first optimiser; half an import would break the session."""
+    adamw = torch.optim.AdamW
+
+    def slow(*args):
+        problem.interrupt()
+        return adamw(*args)
+
+    monkeypatch.setattr(torch.optim, "AdamW", slow)
+    model = problem.build()
+    history = problem.train(model, ema=None)
+    assert history.interrupted
+    assert history.losses == []
+    monkeypatch.undo()
+    problem.assert_same_run((model, problem.train(model)), problem.trained())
+
+
 def test_the_signal_handler_is_put_back(problem):
     before = signal.getsignal(signal.SIGINT)
     problem.train(problem.build(), loss_fn=problem.doing(problem.interrupt, 2))
