@@ -12,6 +12,7 @@ from common.artifacts import CheckpointError
 from common.artifacts import read as read_checkpoint
 
 CALL_SECONDS, LOAD_SECONDS, SUBMISSION_SECONDS = 5.0, 20.0, 120.0
+TIMEOUTS_OF_A_QUESTION = 2  # after so many the rest of its checks is not tried: a class of loops must not take hours
 
 
 class StudentError(Exception):
@@ -67,13 +68,15 @@ class Session:
         self.ends = time.monotonic() + SUBMISSION_SECONDS
         self._connection: Connection | None = None
         self._stuck: set[int] = set()
+        self._timeouts = 0
 
     def request(self, op: str, **message: Any) -> Any:
         """One operation of `autograder.jail.worker.Worker`; returns its value or raises StudentError, CheckStopped."""
         return self._request({"op": op, **message}, self.call_seconds)
 
     def fresh(self) -> None:
-        """Let the next request start from a new worker."""
+        """Let the next request start from a new worker, for another question."""
+        self._timeouts = 0
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -106,6 +109,8 @@ class Session:
 
     def _request(self, message: dict[str, Any], seconds: float) -> Any:
         if message["op"] != "execute":
+            if self._timeouts >= TIMEOUTS_OF_A_QUESTION:
+                raise CheckStopped(Outcome.TIMEOUT, "not tried: checks of this question ran out of time before")
             self.load()
         left = self.ends - time.monotonic()
         if left <= 0:
@@ -113,8 +118,9 @@ class Session:
         connection, starved = self._connection, self._connection.starved
         try:
             answer = connection.request(message, min(seconds, left))
-        except CheckStopped:
+        except CheckStopped as stop:
             self._connection = None
+            self._timeouts += stop.outcome is Outcome.TIMEOUT and message["op"] != "execute"
             raise
         finally:
             self.ends += connection.starved - starved

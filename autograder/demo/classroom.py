@@ -1,6 +1,5 @@
 """Thirty made-up students and what each hands in: good, partial, wrong, late, damaged and hostile work."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -68,7 +67,7 @@ class Material:
 
 def edited(notebook: NotebookNode, source: Callable[[NotebookNode], str]) -> NotebookNode:
     """A copy of a notebook with each cell's source replaced."""
-    copy = nbformat.from_dict(json.loads(nbformat.writes(notebook)))
+    copy = nbformat.reads(nbformat.writes(notebook), as_version=4)
     for cell in copy.cells:
         cell.source = source(cell)
     return copy

@@ -1,4 +1,4 @@
-"""Control groups for workers, where this machine lets the grader make them: a hard bound on memory and processes."""
+"""Control groups for workers, where this machine lets the grader make them: bounds on memory, processes and cores (one)."""
 
 import contextlib
 import os
@@ -9,6 +9,7 @@ from autograder.jail.limits import Limits
 
 BASE = Path("/sys/fs/cgroup")
 PREFIX = "autograder-"
+PERIOD = 100_000  # microseconds; as much quota as period is one core
 
 
 class ControlGroup:
@@ -38,6 +39,12 @@ class ControlGroup:
                     words = (folder / name).read_text().split()
                     return int(words[words.index("oom_kill") + 1]) > 0
         return False
+
+    def processes(self) -> int:
+        """How many processes the group holds; 0 when it can't be read."""
+        with contextlib.suppress(OSError):
+            return len((self.folders[0] / "cgroup.procs").read_text().split())
+        return 0
 
     def remove(self, seconds: float = 2.0) -> None:
         """Remove the group once its processes are gone; what is left then is swept at the next start."""
@@ -71,15 +78,18 @@ def _create_v2(name: str, limits: Limits) -> list[Path]:
     folder.mkdir()
     (folder / "memory.max").write_text(str(limits.memory))
     (folder / "pids.max").write_text(str(limits.processes))
+    (folder / "cpu.max").write_text(f"{PERIOD} {PERIOD}")
     with contextlib.suppress(OSError):
         (folder / "memory.swap.max").write_text("0")
     return [folder]
 
 
 def _create_v1(name: str, limits: Limits) -> list[Path]:
-    memory, pids = BASE / "memory" / name, BASE / "pids" / name
+    memory, pids, cpu = (BASE / kind / name for kind in ("memory", "pids", "cpu"))
     memory.mkdir()
     (memory / "memory.limit_in_bytes").write_text(str(limits.memory))
     pids.mkdir()
     (pids / "pids.max").write_text(str(limits.processes))
-    return [memory, pids]
+    cpu.mkdir()
+    (cpu / "cpu.cfs_quota_us").write_text(str(PERIOD))
+    return [memory, pids, cpu]

@@ -1,7 +1,8 @@
 """The grader's end of one worker: frames with an absolute deadline, and a sure end.
 
 Time is counted fairly: what the kernel let the worker or the grader wait for a free core (`/proc/<pid>/schedstat`) is not the
-student's, so a busy machine turns no right answer into a TIMEOUT; time asleep is.
+student's, so a busy machine turns no right answer into a TIMEOUT; time asleep is. The grace is bounded, and a worker that has
+started processes of its own gets none, since it may be waiting for those.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from autograder.jail.cgroups import ControlGroup
 from autograder.session import CheckStopped
 
 CHUNK = 1 << 20
+MOST_GRACE = 4.0  # times the limit itself
 ENDED = {
     Outcome.CRASH: "your code ended the Python process: os._exit, a crash in compiled code, or endless recursion",
     Outcome.MEMORY: "your code asked for more memory than a check may use (1.5 GB)",
@@ -38,7 +41,7 @@ class JailConnection:
 
     def request(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Send a request and wait for its answer, `seconds` in all. What the machine withheld adds to `starved`."""
-        deadline = Deadline(seconds, self._pids)
+        deadline = Deadline(seconds, self._pids, self._alone)
         try:
             self._send(message, deadline)
             answer = self._receive(deadline)
@@ -56,6 +59,9 @@ class JailConnection:
         finally:
             self.starved += deadline.starved
         return self._checked(answer)
+
+    def _alone(self) -> bool:
+        return self._group is None or self._group.processes() <= 1
 
     def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
         error = answer.get("error")
@@ -108,9 +114,9 @@ class JailConnection:
 class Deadline:
     """`seconds` from now, plus the time in which these processes were ready to run and got no core."""
 
-    def __init__(self, seconds: float, pids: tuple[int, ...]) -> None:
-        self._pids, self._before = pids, _waited(pids)
-        self._ends = time.monotonic() + seconds
+    def __init__(self, seconds: float, pids: tuple[int, ...], deserved: Callable[[], bool]) -> None:
+        self._pids, self._before, self._deserved = pids, _waited(pids), deserved
+        self._ends, self._most = time.monotonic() + seconds, MOST_GRACE * seconds
         self.starved = 0.0
 
     def wait(self, channel: socket.socket, event: int) -> None:
@@ -125,8 +131,8 @@ class Deadline:
                 self._extend()
 
     def _extend(self) -> None:
-        starved = _waited(self._pids) - self._before
-        if starved < self.starved + 0.01:
+        starved = min(_waited(self._pids) - self._before, self._most)
+        if starved < self.starved + 0.01 or not self._deserved():
             raise TimeoutError
         self.starved = starved
 

@@ -209,6 +209,17 @@ def fine():
     assert student.fine() == 1
 
 
+def test_a_question_that_hangs_is_given_up(student_of):
+    student = student_of("def spin():\n    while True:\n        pass\n")
+    student._session.call_seconds = 0.3
+    assert [outcome_of(student.spin) for _ in range(2)] == [Outcome.TIMEOUT] * 2
+    started = time.monotonic()
+    assert [outcome_of(student.spin) for _ in range(20)] == [Outcome.TIMEOUT] * 20
+    assert time.monotonic() - started < 0.3 * 20
+    student._session.fresh()
+    assert outcome_of(student.spin) is Outcome.TIMEOUT
+
+
 def test_a_slow_drip_does_not_extend_the_time(student_of):
     source = """
 import os, time
