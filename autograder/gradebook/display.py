@@ -31,7 +31,7 @@ def safe_markdown(context: Context, source: str) -> str:
     commands with which MathJax makes links or loads code become text.
     """
     attachments = context.get("cell", {}).get("attachments", {})
-    renderer = IPythonRenderer(escape=False, attachments=attachments, anchor_link_text="")
+    renderer = IPythonRenderer(escape=False, attachments=attachments, exclude_anchor_links=True)
     html = MarkdownWithMath(renderer=renderer).render(ACTIVE_MATH.sub(r"\\text", source))
     return bleach.clean(html, tags=TAGS, attributes=_allowed, protocols={"http", "https", "mailto", "data"})
 

@@ -1,5 +1,6 @@
 """Phase 2: the gradebook holds what the verdicts say, keeps what people gave, and never opens up."""
 
+import base64
 import json
 import math
 import shutil
@@ -280,6 +281,19 @@ def test_graders_pages_run_no_script_and_show_headings_tables_and_pictures(klass
         assert {"figures/loss.png", f"data:image/png;base64,{PIXEL}"} <= tags.pictures
         assert tags.headings >= 1
     assert "javascript:alert" not in page.replace("\\text{javascript:alert", "")
+
+
+def test_true_pictures_of_a_report_lie_where_formgrader_finds_them(klass):
+    figures = klass.course.work / "submitted/kim/hw1/report/figures"
+    figures.mkdir(parents=True)
+    (figures / "loss.png").write_bytes(base64.b64decode(PIXEL))
+    (figures / "page.png").write_text("<script>alert(1)</script>")
+    (figures / "page.html").write_text("<script>alert(1)</script>")
+    (figures / "secret.png").symlink_to(klass.homework.solution)
+    klass.hand_in("kim")
+    klass.write()
+    shown = klass.course.work / "autograded/kim/hw1/figures"
+    assert [path.name for path in shown.iterdir()] == ["loss.png"]
 
 
 def rendered(course, notebook, template: str) -> str:
