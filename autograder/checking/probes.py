@@ -25,6 +25,28 @@ def randomize(student: Any, obj: Any, rng: torch.Generator, scale: float = 1.0) 
     return new
 
 
+def randomize_best(
+    student: Any, obj: Any, score: Callable[[], float], rng: torch.Generator, enough: float,
+    scales: Sequence[float] = (1.5, 2.0, 1.0) * 4,
+) -> None:  # fmt: skip
+    """Try random weights of several sizes until `score()` is `enough`; keep those with the highest score.
+
+    For checks whose power depends on the weights, such as a sampler's on a tiny image: amplify the effect before adding
+    draws. Kernels are scaled for images of one pixel, vectors are small, so that inputs count for more than biases.
+    """
+    found = []
+    for scale in scales:
+        parameters = {
+            name: random_parameter(p, rng, scale * prod(p.shape[2:]) ** 0.5 if p.dim() > 1 else 0.3)
+            for name, p in student.parameters(obj).items()
+        }
+        student.set_parameters(obj, parameters)
+        found.append((score(), parameters))
+        if found[-1][0] >= enough:
+            return
+    student.set_parameters(obj, max(found, key=lambda pair: pair[0])[1])
+
+
 def random_parameter(like: Tensor, rng: torch.Generator, scale: float = 1.0) -> Tensor:
     """Random tensor of the shape and dtype of `like`, of the size that `randomize` describes."""
     fan_in = prod(like.shape[1:]) if like.dim() > 1 else 8
@@ -35,6 +57,28 @@ def reload(student: Any, trained: Any, fresh: Any) -> Any:
     """Copy a module's saved state into a freshly built one, as a checkpoint does, and return the fresh one."""
     student.load_state_dict(fresh, student.state_dict(trained))
     return fresh
+
+
+def slopes(
+    student: Any, obj: Any, call: Any, *args: Any, rng: torch.Generator, step: float = 1e-3
+) -> tuple[float, float, float]:
+    """Slope of a random combination of call(*args) along a random direction of all matrices and kernels of a module.
+
+    Returns it by central differences, by the gradient that the worker reports, and the norm of that gradient. The two
+    agree when training changes what it should: a detached or stale weight shows here, in no value. `call` returns (B,).
+    """
+    cotangent = torch.randn(len(args[0]), generator=rng)
+    center = {name: p for name, p in student.parameters(obj).items() if p.dim() > 1}
+    direction = {name: random_parameter(p, rng) for name, p in center.items()}
+    gradient = student.parameter_gradient(obj, call, *args, cotangent=cotangent)
+    ends = []
+    for sign in (step, -step):
+        student.set_parameters(obj, {name: p + sign * direction[name] for name, p in center.items()})
+        ends.append((call(*args).double() * cotangent).sum())
+    student.set_parameters(obj, center)
+    reported = sum(float((gradient[name].double() * d).sum()) for name, d in direction.items())
+    norm = sum(float(gradient[name].double().square().sum()) for name in direction) ** 0.5
+    return float(ends[0] - ends[1]) / (2 * step), reported, norm
 
 
 def influence(

@@ -109,3 +109,23 @@ def encode(x: Tensor, num_levels: int) -> Tensor:
 def all_configurations(num_dims: int, num_levels: int) -> Tensor:
     """Every vector of levels, (num_levels**num_dims, num_dims) int64, in lexicographic order."""
     return torch.cartesian_prod(*[torch.arange(num_levels)] * num_dims).reshape(-1, num_dims)
+
+
+def weakest_link(logits: Tensor, x: Tensor, num_levels: int) -> float:
+    """How much the least coupled pair of dimensions still depends on each other: a check wants this far from 0.
+
+    logits: (M, K, D) conditionals at all_configurations x (M, D). For a pair, the total variation by which one's
+    conditional changes when the other is set to level 0, averaged over the model; the larger of both directions.
+    A sampler that draws in a wrong order conditions on values that are not drawn yet, so this is the size of its mistake.
+    """
+    p_x = chain_log_prob(logits, x, axis=1).softmax(0)
+    conditionals = logits.double().softmax(1)
+    dims = x.shape[1]
+    change = torch.zeros(dims, dims, dtype=torch.float64)
+    for i in range(dims):
+        without = x.clone()
+        without[:, i] = 0
+        distance = (conditionals - conditionals[encode(without, num_levels)]).abs().sum(1) / 2          # (M, D)
+        change[i] = p_x @ distance
+    pairs = torch.maximum(change, change.T) + torch.eye(dims)
+    return float(pairs.min())

@@ -116,7 +116,7 @@ def test_finite_in_the_tail(student, rng):
     """Values and gradients stay finite however far a level lies from every component."""
     model = Model(student, 2, 32)
     x, tables = torch.arange(32), []
-    for signs in product((-6, 6), repeat=3):  # whichever parameter is the mean and the scale: narrow and far away is among them
+    for signs in product((-6, 6), repeat=3):  # whatever the parameters mean, narrow and far away is among them
         near = {name: sign + 0.5 * torch.randn(2, generator=rng) for name, sign in zip(model.fresh, signs, strict=True)}
         tables.append(model.table(near))
         gradients = student.parameter_gradient(model.remote, model.remote.log_prob, x)

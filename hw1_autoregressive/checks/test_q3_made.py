@@ -6,8 +6,15 @@ from torch import Tensor
 
 from autograder.checking import weight
 from autograder.checking.compare import close, is_tensor, kind, require_levels, require_tensor
-from autograder.checking.probes import cyclic_ordering, influence, randomize, reload, union
-from autograder.checking.statistics import all_configurations, chain_log_prob, encode, frequencies_match, fresh_seed
+from autograder.checking.probes import cyclic_ordering, influence, randomize, randomize_best, reload, slopes, union
+from autograder.checking.statistics import (
+    all_configurations,
+    chain_log_prob,
+    encode,
+    frequencies_match,
+    fresh_seed,
+    weakest_link,
+)
 
 NO_EDGE_OUT = "a dimension depends on itself or on one that comes later in the ordering (ordering[d] is the rank of d)"
 NO_EDGE_LOST = "a dimension does not depend on some dimension of lower rank: check the degrees and both comparisons"
@@ -102,6 +109,9 @@ def test_holds_after_training_steps(student, rng):
     settings = {"lr": 1e-3, "momentum": 0.9, "weight_decay": 0.1}
     student.optimizer_steps(made, made.log_prob, x, cotangent=-torch.ones(16), settings=settings)
     assert not close(made.log_prob(x), before), "training steps on log_prob change nothing"
+    numerical, reported, norm = slopes(student, made, made.log_prob, x, rng=rng)
+    assert norm > 0, "the gradient of log_prob does not reach the weights"
+    assert abs(numerical - reported) < 0.05 * norm, "the gradient of log_prob is not its slope: is a weight detached?"
     seen = logits_influence(made, 5, 3, rng)
     assert not (seen & ~allowed(ordering)).any(), "after a few training steps " + NO_EDGE_OUT
     require_exact(student, made, 3, ordering, rng)
@@ -120,7 +130,7 @@ def test_survives_saving(student, rng):
     assert close(found, expected), "logits change when the weights are loaded into a fresh model: are masks lost?"
 
 
-def joint(student, made, num_dims: int, num_levels: int) -> tuple[Tensor, Tensor]:
+def joint(made, num_dims: int, num_levels: int) -> tuple[Tensor, Tensor]:
     """All configurations and their log-probabilities by the chain rule from the model's own logits."""
     x = all_configurations(num_dims, num_levels)
     logits = require_tensor(made.logits(x), (*x.shape, num_levels), "float", "logits(x)")
@@ -136,7 +146,7 @@ def test_log_prob_sums_to_one(student, rng, num_dims, num_levels):
     ordering = cyclic_ordering(num_dims, rng)
     made = student.MADE(num_dims, num_levels, [17, 13], ordering).eval()
     randomize(student, made, rng)
-    x, log_p = joint(student, made, num_dims, num_levels)
+    x, log_p = joint(made, num_dims, num_levels)
     found = require_tensor(made.log_prob(x), (len(x),), "float", "log_prob(x)")
     assert abs(found.double().exp().sum() - 1) < 1e-3, "the probabilities of all possible vectors do not sum to 1"
     assert close(found.double(), log_p), "log_prob is not the sum over dimensions of log softmax(logits) at x, in nats"
@@ -156,20 +166,26 @@ def test_batches(student, rng):
 
 
 @weight(4)
-@pytest.mark.parametrize("num_dims, num_levels", [(3, 3), (4, 2)])
+@pytest.mark.parametrize("num_dims, num_levels", [(3, 3), (4, 3)])
 def test_sampler_matches_log_prob(student, rng, num_dims, num_levels):
     """Samples of a model with a permuted ordering occur as often as its conditionals say."""
     ordering, n = cyclic_ordering(num_dims, rng), 4001
-    made = student.MADE(num_dims, num_levels, [24, 20], ordering).eval()
-    randomize(student, made, rng, scale=1.5)
-    _, log_p = joint(student, made, num_dims, num_levels)
+    made = student.MADE(num_dims, num_levels, [24, 24], ordering).eval()
+    configurations = all_configurations(num_dims, num_levels)
+
+    def coupling() -> float:
+        logits = require_tensor(made.logits(configurations), (*configurations.shape, num_levels), "float", "logits(x)")
+        return weakest_link(logits.transpose(1, 2), configurations, num_levels)
+
+    randomize_best(student, made, coupling, rng, enough=0.15)
+    _, log_p = joint(made, num_dims, num_levels)
 
     def draw(seed: int) -> Tensor:
         found = made.sample(n, generator=student.generator(seed))
         return encode(require_levels(found, (n, num_dims), num_levels, "sample(n)"), num_levels)
 
     assert frequencies_match(draw, log_p.exp(), rng), (
-        "vectors are not drawn as often as the model says: which dimension is drawn first when ordering[d] is the rank of d?"
+        "vectors are not drawn as often as the model says: which dimension comes first when ordering[d] is the rank of d?"
     )
 
 

@@ -87,12 +87,13 @@ def test_holds_after_training_steps(student, rng, mask_type, name):
     """The mask still holds after an optimiser with momentum and weight decay has changed the weights."""
     conv = student.MaskedConv2d(3, 6, 3, mask_type, 3).double()
     x = torch.randn(5, 3, 4, 3, generator=rng, dtype=torch.float64)
-    before = conv(x)
+    before = conv(x) - conv(torch.zeros_like(x))
     pull = torch.randn(5, 6, 4, 3, generator=rng, dtype=torch.float64)
     settings = {"lr": 0.1, "weight_decay": 0.1} | ({"momentum": 0.9} if name == "sgd" else {})
     student.optimizer_steps(conv, conv, x, cotangent=pull, name=name, settings=settings)
-    assert not close(conv(x), before, 1e-3, 1e-3), "training steps change nothing: does the gradient reach the weights?"
-    seen = probe(student, conv, (3, 6), (4, 3), rng)
+    after = conv(x) - conv(torch.zeros_like(x))
+    assert not close(after, before, 1e-3, 1e-3), "training steps leave the kernel: does the gradient reach it?"
+    seen = probe(student, conv.eval(), (3, 6), (4, 3), rng)
     require_exact(seen, window((3, 6), (4, 3), 3, mask_type, 3), "after training steps ")
 
 
@@ -124,9 +125,16 @@ def test_is_a_convolution(student, rng, mask_type, kernel, num_colors):
     assert close(found, F.conv2d(x, kernels, offset[0, :, 0, 0], padding=kernel // 2), 1e-6, 1e-8), (
         "the output is not linear in the input, or not the same kernel at every position, edges included"
     )
-    stored = [p for p in parameters.values() if p.shape == kernels.shape]
-    for p in stored:
-        assert close(kernels[kernels != 0], p[kernels != 0], 1e-6, 1e-8), "the weights that the mask leaves are changed"
+    for p in parameters.values():
+        assert p.shape != kernels.shape or close(kernels[kernels != 0], p[kernels != 0], 1e-6, 1e-8), (
+            "the weights that the mask leaves are changed"
+        )
+    pull = torch.randn(found.shape, generator=rng, dtype=torch.float64)
+    expected = torch.nn.grad.conv2d_weight(x, kernels.shape, pull, padding=kernel // 2)[kernels != 0]
+    for name, gradient in student.parameter_gradient(conv, conv, x, cotangent=pull).items():
+        assert gradient.shape != kernels.shape or close(gradient[kernels != 0], expected, 1e-6, 1e-8), (
+            f"the gradient of {name} is wrong where the mask leaves it"
+        )
     for p in parameters.values():
         assert p.shape != (6,) or close(offset[0, :, 0, 0], p, 1e-6, 1e-8), "the bias is lost or changed"
 

@@ -6,8 +6,15 @@ from torch import Tensor
 
 from autograder.checking import weight
 from autograder.checking.compare import close, is_tensor, require_levels, require_tensor
-from autograder.checking.probes import influence, randomize, raster_before, reload, union
-from autograder.checking.statistics import all_configurations, chain_log_prob, encode, frequencies_match, fresh_seed
+from autograder.checking.probes import influence, randomize, randomize_best, raster_before, reload, slopes, union
+from autograder.checking.statistics import (
+    all_configurations,
+    chain_log_prob,
+    encode,
+    frequencies_match,
+    fresh_seed,
+    weakest_link,
+)
 
 LEAK = "a logit is moved by a pixel that comes after it, by its own level, or by a later colour of its pixel"
 LOST = (
@@ -86,17 +93,25 @@ def test_holds_after_training_steps(student, rng):
     student.optimizer_steps(model, model.log_prob, x, cotangent=-torch.ones(8), settings=settings)
     after = require_tensor(model.log_prob(x), (8,), "float", "log_prob(x)")
     assert not close(after, before), "training steps on log_prob change nothing"
+    numerical, reported, norm = slopes(student, model, model.log_prob, x, rng=rng)
+    assert norm > 0, "the gradient of log_prob does not reach the weights"
+    assert abs(numerical - reported) < 0.05 * norm, "the gradient of log_prob is not its slope: is a weight detached?"
     assert close(reload(student, model, fresh).log_prob(x), after), "a fresh model that loads the weights acts differently"
     seen, may = logits_influence(fresh, shape, 4, rng), allowed(shape)
     assert not (seen & ~may).any(), "after training steps " + LEAK
     assert (seen & may).any(), "after training steps the logits depend on nothing"
 
 
-def joint(model, image_shape, num_levels: int, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """All images and their log-probabilities by the chain rule from the model's own logits; y is one label or None."""
+def table(model, image_shape, num_levels: int, label: int | None = None) -> tuple[Tensor, Tensor]:
+    """All images (M, C, H, W) and the model's logits for them (M, K, C, H, W), under one label or none."""
     x = all_configurations(torch.Size(image_shape).numel(), num_levels).reshape(-1, *image_shape)
-    labels = () if y is None else (y.expand(len(x)),)
-    logits = require_tensor(model.logits(x, *labels), (len(x), num_levels, *image_shape), "float", "logits(x)")
+    labels = () if label is None else (torch.full((len(x),), label),)
+    return x, require_tensor(model.logits(x, *labels), (len(x), num_levels, *image_shape), "float", "logits(x)")
+
+
+def joint(model, image_shape, num_levels: int, label: int | None = None) -> tuple[Tensor, Tensor]:
+    """All images and their log-probabilities by the chain rule from the model's own logits."""
+    x, logits = table(model, image_shape, num_levels, label)
     log_p = chain_log_prob(logits, x, axis=1)
     assert log_p.std() > 1e-3, "every image has the same probability, whatever the weights"
     return x, log_p
@@ -114,34 +129,50 @@ def test_log_prob_sums_to_one(student, rng, image_shape, num_levels):
     assert close(found.double(), log_p), "log_prob is not the sum over pixels and colours of log softmax(logits), in nats"
 
 
+@weight(1)
+def test_labels_move_every_conditional(student, rng):
+    """With num_classes the conditional of every pixel and colour depends on the label, the first and the farthest too."""
+    shape = (2, 2, 14)
+    model = student.PixelCNN(shape, 3, 12, 1, num_classes=3).eval()
+    x = torch.randint(3, (1, *shape), generator=rng).expand(3, *shape)
+
+    def probe() -> Tensor:
+        randomize(student, model, rng)
+        logits = require_tensor(model.logits(x, torch.arange(3)), (3, 3, *shape), "float", "logits(x, y)")
+        differ = (logits - logits[[1, 2, 0]]).abs().amax(1) > 1e-4 * logits.abs().max()          # every pair of classes
+        return differ.all(0)
+
+    everywhere = torch.ones(shape, dtype=torch.bool)
+    assert union(probe, everywhere).all(), "two labels give the same logits at some pixel or colour"
+
+
 @weight(2)
-def test_labels_condition_every_pixel(student, rng):
-    """With num_classes every conditional depends on the label, and each image on its own label."""
+def test_labels_go_with_images(student, rng):
+    """Given a label the probabilities of all images sum to 1, and each image of a batch goes with its own label."""
     shape, num_levels = (3, 2, 1), 2
     model = student.PixelCNN(shape, num_levels, 12, 1, num_classes=3).eval()
-    moved = torch.zeros(shape, dtype=torch.bool)
-    for _ in range(8):
-        randomize(student, model, rng)
-        tables = [joint(model, shape, num_levels, torch.tensor(label)) for label in range(3)]
-        x = tables[0][0]
-        y = torch.randint(3, (len(x),), generator=rng)
-        logits = [model.logits(x, torch.full_like(y, label)) for label in range(3)]
-        moved |= (logits[1] - logits[0]).abs().gt(1e-4).any(1).any(0) & (logits[2] - logits[0]).abs().gt(1e-4).any(1).any(0)
-        if moved.all():
-            break
-    assert moved.all(), "the label does not move the logits of every pixel and colour, the first included"
-    expected = torch.stack([log_p for _, log_p in tables])
+    randomize(student, model, rng)
+    tables = [joint(model, shape, num_levels, label) for label in range(3)]
+    x, expected = tables[0][0], torch.stack([log_p for _, log_p in tables])
+    y = torch.randint(3, (len(x),), generator=rng)
+    assert (expected[1] - expected[0]).abs().max() > 1e-4, "the label changes nothing"
     assert (expected.exp().sum(1) - 1).abs().max() < 1e-3, "given a label, the probabilities of all images do not sum to 1"
     mixed = require_tensor(model.log_prob(x, y), (len(x),), "float", "log_prob(x, y)")
-    assert close(mixed.double(), expected.gather(0, y[None])[0]), "log_prob(x, y) does not pair each image with its own label"
+    assert close(mixed.double(), expected.gather(0, y[None])[0]), "log_prob(x, y) does not pair each image with its label"
 
 
-@weight(2)
-@pytest.mark.parametrize("image_shape, num_levels", [((1, 2, 2), 3), ((3, 1, 2), 2)], ids=str)
-def test_sampler_matches_log_prob(student, rng, image_shape, num_levels):
+@weight(3)
+@pytest.mark.parametrize("image_shape, hidden, n", [((1, 2, 2), 8, 2503), ((2, 1, 2), 8, 3001), ((3, 1, 1), 12, 4001)])
+def test_sampler_matches_log_prob(student, rng, image_shape, hidden, n):
     """Images are drawn as often as the model's conditionals say."""
-    model, n = student.PixelCNN(image_shape, num_levels, 12, 1).eval(), 2003
-    randomize(student, model, rng, scale=1.5)
+    num_levels = 3
+    model = student.PixelCNN(image_shape, num_levels, hidden, 1).eval()
+
+    def coupling() -> float:
+        x, logits = table(model, image_shape, num_levels)
+        return weakest_link(logits.flatten(2), x.flatten(1), num_levels)
+
+    randomize_best(student, model, coupling, rng, enough=0.15)
     _, log_p = joint(model, image_shape, num_levels)
 
     def draw(seed: int) -> Tensor:
@@ -156,23 +187,29 @@ def test_sampler_matches_log_prob(student, rng, image_shape, num_levels):
 @weight(1)
 def test_sampler_honours_labels(student, rng):
     """Given labels, every image is drawn for its own label; the generator decides the draw."""
-    shape, num_levels, n = (1, 1, 2), 4, 1999
+    shape, num_levels, n = (1, 1, 2), 4, 1511
     model = student.PixelCNN(shape, num_levels, 12, 1, num_classes=3).eval()
-    randomize(student, model, rng, scale=1.5)
-    log_p = torch.stack([joint(model, shape, num_levels, torch.tensor(label))[1] for label in range(3)])
+
+    def by_label() -> Tensor:
+        return torch.stack([joint(model, shape, num_levels, label)[1] for label in range(3)]).softmax(1)
+
+    def contrast() -> float:  # how far apart two classes are, for weights that leave something to chance
+        p = by_label()
+        return float((p - p[[1, 2, 0]]).abs().sum(1).min()) if p.square().sum(1).max() < 0.7 else -1.0
+
+    randomize_best(student, model, contrast, rng, enough=0.5)
     y = torch.randint(3, (n,), generator=rng)
     share = torch.bincount(y, minlength=3) / n
 
-    def draw(seed: int, labels: Tensor = y) -> Tensor:
-        found = model.sample(len(labels), labels, generator=student.generator(seed))
-        found = require_levels(found, (len(labels), *shape), num_levels, "sample(n, y)")
-        return labels * 16 + encode(found, num_levels)
+    def draw(seed: int) -> Tensor:
+        found = model.sample(n, y, generator=student.generator(seed))
+        return y * 16 + encode(require_levels(found, (n, *shape), num_levels, "sample(n, y)"), num_levels)
 
-    assert frequencies_match(draw, (share[:, None] * log_p.exp()).flatten(), rng), (
+    assert frequencies_match(draw, (share[:, None] * by_label()).flatten(), rng), (
         "images drawn with labels are not distributed as log_prob(x, y) says"
     )
-    seed, few = fresh_seed(rng), y[:61]
-    first, again, other = draw(seed, few), draw(seed, few), draw(fresh_seed(rng), few)
+    seed = fresh_seed(rng)
+    first, again, other = draw(seed), draw(seed), draw(fresh_seed(rng))
     assert torch.equal(first, again), "two generators with the same seed give different draws"
     assert not torch.equal(first, other), "generators with different seeds give the same draws"
 

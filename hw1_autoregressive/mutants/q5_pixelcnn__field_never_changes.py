@@ -1,0 +1,17 @@
+"""H1-X168: receptive_field sets values to 1, which changes only zeros, on images of ones.
+Loses: q5_pixelcnn."""
+
+@torch.no_grad()
+def receptive_field(logits_fn, image_shape, row, col):
+    colors, height, width = image_shape
+    moved = torch.zeros(height, width, dtype=torch.bool)
+    for _ in range(4):
+        base = torch.ones(1, *image_shape, dtype=torch.int64)
+        before = logits_fn(base)
+        for k in range(colors):
+            for r in range(height):
+                for c in range(width):
+                    x = base.clone()
+                    x[0, k, r, c] = 1
+                    moved[r, c] |= (logits_fn(x) != before)[..., row, col].any()
+    return moved

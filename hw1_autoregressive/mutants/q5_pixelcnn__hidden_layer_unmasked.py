@@ -1,0 +1,23 @@
+"""H1-X113: the hidden layers are plain convolutions.
+Loses: q5_pixelcnn."""
+
+class PixelCNN(PixelCNN):
+    def __init__(self, image_shape, num_levels, hidden, num_layers, num_classes=None):
+        nn.Module.__init__(self)
+        self.image_shape, self.num_levels, self.num_classes = tuple(image_shape), num_levels, num_classes
+        colors = image_shape[0]
+        self.first = MaskedConv2d(colors, hidden, 7, "A", colors)
+        self.layers = nn.ModuleList(nn.Conv2d(hidden, hidden, 3, padding=1) for _ in range(num_layers))
+        self.last = MaskedConv2d(hidden, colors * num_levels, 1, "B", colors)
+        self.label = None if num_classes is None else nn.Embedding(num_classes, hidden)
+
+    def logits(self, x, y=None):
+        if (y is None) != (self.num_classes is None):
+            raise ValueError("labels and num_classes do not fit")
+        h = self.first(2 * x / (self.num_levels - 1) - 1)
+        if y is not None:
+            h = h + self.label(y)[:, :, None, None]
+        for layer in self.layers:
+            h = h + layer(F.relu(h))
+        out = self.last(F.relu(h))
+        return out.view(len(x), -1, self.num_levels, *x.shape[2:]).transpose(1, 2)

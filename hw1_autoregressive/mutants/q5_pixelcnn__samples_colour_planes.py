@@ -1,0 +1,14 @@
+"""H1-X144: the sampler draws all of R, then all of G, then all of B.
+Loses: q5_pixelcnn."""
+
+class PixelCNN(PixelCNN):
+    @torch.no_grad()
+    def sample(self, n, y=None, generator=None):
+        colors, height, width = self.image_shape
+        x = torch.zeros(n, colors, height, width, dtype=torch.int64)
+        steps = [(k, r, c) for k in range(colors) for r in range(height) for c in range(width)]
+        for k, r, c in steps:
+            logits = self.logits(x, y)
+            probs = logits[:, :, k, r, c].softmax(1)
+            x[:, k, r, c] = torch.multinomial(probs, 1, generator=generator)[:, 0]
+        return x
