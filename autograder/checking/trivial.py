@@ -62,4 +62,4 @@ class TrivialConnection:
             return {key: self._emptied(item) for key, item in value.items()}
         if type(value) in (int, float):
             return type(value)(self._replace(torch.zeros(1)).nan_to_num().item())
-        return value
+        return "" if type(value) is str else value
