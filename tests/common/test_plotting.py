@@ -200,7 +200,13 @@ def test_losses_show_their_ends_and_floors():
 
 
 def test_a_historys_own_floor_is_drawn_in_the_same_units():
-    figure = plotting.plot_losses(history(floor=0.6), scale=0.5)
+    run = history(floor=0.6)
+    figure = plotting.plot_losses(run, scale=0.5)
+    losses, _, validation, floor = figure.axes[0].lines
+    assert losses.get_ydata() == pytest.approx(np.array(run.losses) / 2)
+    assert validation.get_ydata() == pytest.approx(np.array(run.validation) / 2)
+    assert list(validation.get_xdata()) == run.validation_steps
+    assert floor.get_ydata() == pytest.approx([0.3, 0.3])
     assert "floor 0.3" in texts(figure)
     assert "floor 0.6" in texts(plotting.plot_losses({"a": history(floor=0.6), "b": history(floor=0.6)}))
     different = plotting.plot_losses({"a": history(floor=0.6), "b": history(floor=0.7)})
