@@ -101,7 +101,7 @@ def audit(
 ) -> Audit:  # fmt: skip
     """Run all trials of a homework in parallel.
 
-    question: only this one, with its mutants and variants. seeds: how often the reference is graded with fresh inputs.
+    question: only this one, with its mutants and variants, which are then graded on nothing else. seeds: how often the reference is graded with fresh inputs.
     progress: called with (done, total, what).
     """
     found, todo = Audit(homework.name), trials(homework, question, seeds)
@@ -124,8 +124,8 @@ def trials(homework: Homework, question: str | None, seeds: int) -> list[Trial]:
     result += [Trial(homework.name, "starter", "untouched", only)]
     result += [Trial(homework.name, "trivial", kind, only) for kind in TRIVIAL]
     for kind, folder in (("mutant", homework.mutants), ("variant", homework.variants)):
-        names = sorted(path.stem for path in folder.glob(f"{question or ''}*.py"))
-        result += [Trial(homework.name, kind, name) for name in names]
+        names = sorted(path.stem for path in folder.glob(f"{question}__*.py" if question else "*.py"))
+        result += [Trial(homework.name, kind, name, only) for name in names]
     return result
 
 
