@@ -101,8 +101,8 @@ def audit(
 ) -> Audit:  # fmt: skip
     """Run all trials of a homework in parallel.
 
-    question: only this one, with its mutants and variants, which are then graded on nothing else. seeds: how often the reference is graded with fresh inputs.
-    progress: called with (done, total, what).
+    question: only this one, with its mutants and variants, which are then graded on nothing else. seeds: how often the
+    reference is graded with fresh inputs. progress: called with (done, total, what).
     """
     found, todo = Audit(homework.name), trials(homework, question, seeds)
     spawn = multiprocessing.get_context("spawn")
