@@ -96,11 +96,11 @@ class Worker:
         return model.eval()
 
     def do_parameters(self, target: Reference) -> dict[str, Tensor]:
-        return {name: p.detach().clone() for name, p in self._resolve(target).named_parameters()}
+        return {name: p.detach().clone() for name, p in _trainable(self._resolve(target)).items()}
 
     def do_set_parameters(self, target: Reference, tensors: dict[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, parameter in self._resolve(target).named_parameters():
+            for name, parameter in _trainable(self._resolve(target)).items():
                 if name in tensors:
                     parameter.copy_(tensors[name])
 
@@ -123,7 +123,7 @@ class Worker:
     def do_parameter_gradient(
         self, module: Reference, target: Reference, args: list, kwargs: dict, cotangent: Any, output: int | None
     ) -> dict[str, Tensor]:
-        named = dict(self._resolve(module).named_parameters())
+        named = _trainable(self._resolve(module))
         result = self._resolve(target)(*self._resolve(args), **self._resolve(kwargs))
         gradients = _gradients(_contract(result, cotangent, output), list(named.values()))
         return dict(zip(named, gradients, strict=True))
@@ -146,6 +146,11 @@ def _lookup(module: types.ModuleType, name: str) -> Any:
     if not hasattr(module, name):
         raise NameError(name)
     return getattr(module, name)
+
+
+def _trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters by name, without those that take no gradient: a mask may be kept as one."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
 def _contract(result: Any, cotangent: Tensor | None, output: int | None) -> Tensor:
