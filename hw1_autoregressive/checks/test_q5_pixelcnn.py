@@ -118,7 +118,7 @@ def joint(model, image_shape, num_levels: int, label: int | None = None) -> tupl
 
 
 @weight(2)
-@pytest.mark.parametrize("image_shape, num_levels", [((1, 2, 2), 3), ((3, 1, 2), 2), ((2, 2, 1), 3), ((3, 1, 1), 5)], ids=str)
+@pytest.mark.parametrize("image_shape, num_levels", [((1, 2, 3), 2), ((2, 2, 1), 3), ((3, 1, 1), 5)], ids=str)
 def test_log_prob_sums_to_one(student, rng, image_shape, num_levels):
     """log_prob is the sum of the conditional log-probabilities, and the probabilities of all images sum to 1."""
     model = student.PixelCNN(image_shape, num_levels, 12, 1).eval()
@@ -162,10 +162,10 @@ def test_labels_go_with_images(student, rng):
 
 
 @weight(3)
-@pytest.mark.parametrize("image_shape, hidden, n", [((1, 2, 2), 8, 2503), ((2, 1, 2), 8, 3001), ((3, 1, 1), 12, 4001)])
-def test_sampler_matches_log_prob(student, rng, image_shape, hidden, n):
+@pytest.mark.parametrize("image_shape, hidden", [((1, 2, 2), 8), ((2, 1, 2), 8), ((3, 1, 1), 12)])
+def test_sampler_matches_log_prob(student, rng, image_shape, hidden):
     """Images are drawn as often as the model's conditionals say."""
-    num_levels = 3
+    num_levels, n = 3, 1201
     model = student.PixelCNN(image_shape, num_levels, hidden, 1).eval()
 
     def coupling() -> float:
@@ -187,7 +187,7 @@ def test_sampler_matches_log_prob(student, rng, image_shape, hidden, n):
 @weight(1)
 def test_sampler_honours_labels(student, rng):
     """Given labels, every image is drawn for its own label; the generator decides the draw."""
-    shape, num_levels, n = (1, 1, 2), 4, 1511
+    shape, num_levels, n = (1, 1, 2), 4, 1009
     model = student.PixelCNN(shape, num_levels, 12, 1, num_classes=3).eval()
 
     def by_label() -> Tensor:
@@ -201,15 +201,15 @@ def test_sampler_honours_labels(student, rng):
     y = torch.randint(3, (n,), generator=rng)
     share = torch.bincount(y, minlength=3) / n
 
-    def draw(seed: int) -> Tensor:
-        found = model.sample(n, y, generator=student.generator(seed))
-        return y * 16 + encode(require_levels(found, (n, *shape), num_levels, "sample(n, y)"), num_levels)
+    def draw(seed: int, y: Tensor = y) -> Tensor:
+        found = model.sample(len(y), y, generator=student.generator(seed))
+        return y * 16 + encode(require_levels(found, (len(y), *shape), num_levels, "sample(n, y)"), num_levels)
 
     assert frequencies_match(draw, (share[:, None] * by_label()).flatten(), rng), (
         "images drawn with labels are not distributed as log_prob(x, y) says"
     )
-    seed = fresh_seed(rng)
-    first, again, other = draw(seed), draw(seed), draw(fresh_seed(rng))
+    seed, few = fresh_seed(rng), y[:211]
+    first, again, other = draw(seed, few), draw(seed, few), draw(fresh_seed(rng), few)
     assert torch.equal(first, again), "two generators with the same seed give different draws"
     assert not torch.equal(first, other), "generators with different seeds give the same draws"
 
@@ -239,21 +239,20 @@ def known_network(x):
 
 
 @weight(3)
-@pytest.mark.parametrize("image_shape, num_levels", [((3, 4, 5), 2), ((1, 7, 6), 5), ((2, 5, 6), 3)], ids=str)
+@pytest.mark.parametrize("image_shape, num_levels", [((3, 4, 5), 3), ((1, 7, 6), 5)], ids=str)
 def test_receptive_field(student, rng, image_shape, num_levels):
     """receptive_field marks exactly the pixels that move a logit at that place, in any colour, at any level."""
-    size = torch.Size(image_shape).numel()
-    positions = size // image_shape[0]
+    (colors, height, width), size = image_shape, torch.Size(image_shape).numel()
+    positions = height * width
     edges = torch.rand(positions, positions, generator=rng) < 0.3                         # (to, from)
-    weights = torch.zeros(image_shape[0], positions, num_levels, image_shape[0], positions, dtype=torch.float64)
-    for to, source in edges.nonzero().tolist():                  # each edge through one colour, one logit, of either sign
-        color_in, color_out = (int(torch.randint(image_shape[0], (), generator=rng)) for _ in range(2))
-        level, sign = int(torch.randint(num_levels, (), generator=rng)), 2 * int(torch.randint(2, (), generator=rng)) - 1
-        weights[color_in, source, level, color_out, to] = sign * (0.5 + torch.rand((), generator=rng))
-    network = student.stub(KNOWN_NETWORK, "known_network", weight=weights.reshape(size, -1).float(),
+    to, source = edges.nonzero().T
+    color_in, color_out, level = (torch.randint(m, to.shape, generator=rng) for m in (colors, colors, num_levels))
+    strength = (0.5 + torch.rand(to.shape, generator=rng)) * (2.0 * torch.randint(2, to.shape, generator=rng) - 1)
+    weights = torch.zeros(colors, positions, num_levels, colors, positions)
+    weights[color_in, source, level, color_out, to] = strength   # each edge through one colour and one logit, of either sign
+    network = student.stub(KNOWN_NETWORK, "known_network", weight=weights.reshape(size, -1),
                            out_shape=[num_levels, *image_shape])  # fmt: skip
-    _, height, width = image_shape
-    for place in torch.randperm(positions, generator=rng)[:4].tolist():
+    for place in torch.randperm(positions, generator=rng)[:3].tolist():
         seen = student.receptive_field(network, image_shape, place // width, place % width)
         assert is_tensor(seen, (height, width), "bool"), "receptive_field must return a bool tensor (H, W)"
         expected = edges[place].view(height, width)
