@@ -56,6 +56,7 @@ def nbgrader_config(course: Course) -> Config:
 def write_config(course: Course) -> Path:
     """Leave nbgrader_config.py in the term's tree, for `nbgrader` commands and formgrader started there."""
     path = course.work / "nbgrader_config.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = FILE.format(root=str(course.root), work=str(course.work))
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

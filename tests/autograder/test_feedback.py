@@ -3,6 +3,7 @@
 import csv
 import io
 import sqlite3
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -72,8 +73,8 @@ class Klass:
 
 
 @pytest.fixture
-def klass(small_course):
-    return Klass(small_course)
+def klass(module_course, tmp_path):
+    return Klass(replace(module_course, work=tmp_path / "course"))
 
 
 class Elements(HTMLParser):

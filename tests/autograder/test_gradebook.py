@@ -4,8 +4,7 @@ import base64
 import json
 import math
 import shutil
-import subprocess
-import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import nbformat
@@ -14,6 +13,7 @@ from nbconvert.exporters import HTMLExporter
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from nbgrader.api import Gradebook
 from nbgrader.server_extensions.formgrader.handlers import template_path
+from traitlets.config import PyFileConfigLoader
 
 from autograder.build import reference_notebook, starter_notebook
 from autograder.checking.keys import submission_key, tree_hash
@@ -24,7 +24,7 @@ from autograder.gradebook.book import KEPT_BACKUPS, back_up, database_url
 from autograder.gradebook.preprocessors import DropRepeatedIds, MissingResult, clipped, result_of
 from autograder.grading.records import Records
 from autograder.grading.scores import read_comments, read_scores
-from autograder.nbgrader_config import nbgrader_config
+from autograder.nbgrader_config import nbgrader_config, write_config
 
 STAMP = "2024-03-24 10:00:00.000000 UTC"
 
@@ -72,8 +72,8 @@ class Class:
 
 
 @pytest.fixture
-def klass(small_course):
-    return Class(small_course)
+def klass(module_course, tmp_path):
+    return Class(replace(module_course, work=tmp_path / "course"))
 
 
 def test_scores_comments_and_due_date_reach_the_gradebook(klass):
@@ -195,7 +195,8 @@ def test_backups_are_kept_up_to_a_number(klass):
     assert len(list((klass.course.work / "backups").iterdir())) == KEPT_BACKUPS
 
 
-def test_points_may_not_change_once_submissions_exist(klass):
+def test_points_may_not_change_once_submissions_exist(small_course):
+    klass = Class(small_course)
     klass.hand_in("kim")
     klass.write()
     notebook = nbformat.read(klass.homework.starter, as_version=4)
@@ -335,16 +336,12 @@ def test_repeated_ids_leave_no_empty_metadata_behind(klass):
     assert "q1_counter-answer" in ids
 
 
-def test_nbgraders_own_command_uses_the_same_configuration(klass):
-    klass.hand_in("kim", passed=2)
-    klass.write()
-    with klass.book() as book:
-        book.find_grade("q1_counter", "hw1", "hw1", "kim").auto_score = 1
-        book.db.commit()
-    command = [sys.executable, "-m", "nbgrader", "autograde", "hw1", "--student", "kim", "--force"]
-    done = subprocess.run(command, cwd=klass.course.work, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert klass.scores("kim")["q1_counter"].auto == 50
+def test_nbgrader_and_formgrader_in_the_terms_tree_use_the_same_configuration(klass):
+    path = write_config(klass.course)
+    loaded = PyFileConfigLoader(path.name, path=str(path.parent)).load_config()
+    assert path.parent == klass.course.work
+    assert loaded == nbgrader_config(klass.course)
+    assert not any("Execute" in name for name in loaded.Autograde.autograde_preprocessors), "nothing of a student's is run"
 
 
 def test_reports_are_what_the_grade_cell_shows(klass):
