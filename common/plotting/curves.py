@@ -16,6 +16,7 @@ from common.training import History
 WIDTH, HEIGHT = 6.4, 3.2
 MOST_TICKS = 10  # more values of x than these get ticks at powers of ten
 MOST_BARS_APART = 32
+MOST_MARKERS = 40  # with more points than these a line goes without markers, which would hide it
 End = tuple[float, str, str]  # where a line ends: its height, label and colour
 
 
@@ -75,7 +76,8 @@ def plot_lines(
     ends = []
     for i, (label, values) in enumerate(lines.items()):
         y, color = _array(values), CYCLE[i % len(CYCLE)]
-        axes.plot(x, y, color=color, linestyle=DASHES[i % len(DASHES)], marker="osD^"[i % 4], markersize=4)
+        marker = "osD^"[i % 4] if len(x) <= MOST_MARKERS else ""
+        axes.plot(x, y, color=color, linestyle=DASHES[i % len(DASHES)], marker=marker, markersize=4)
         if spread and label in spread:
             deviation = _array(spread[label])
             axes.fill_between(x, y - deviation, y + deviation, color=color, alpha=0.2, linewidth=0)

@@ -95,10 +95,13 @@ def show_images(
 
 @styled
 def show_mask(
-    mask: Tensor | dict[str, Tensor], *, row: int | None = None, column: int | None = None, title: str = "",
-    name: str | None = None,
+    mask: Tensor | dict[str, Tensor], *, row: int | None = None, column: int | None = None, unit: str = "pixels",
+    title: str = "", name: str | None = None,
 ) -> Figure:
-    """Draw boolean maps (H, W), such as a receptive field, or several by title, and mark the pixel (row, column)."""
+    """Draw boolean maps (H, W), such as a receptive field, or several by title, and mark the pixel (row, column).
+
+    unit: what an entry stands for, in words; "" leaves the number of True entries out of the titles.
+    """
     masks = mask if isinstance(mask, dict) else {"": mask}
     height, width = next(iter(masks.values())).shape
     size = min(3.2, WIDTH / len(masks))
@@ -112,10 +115,10 @@ def show_mask(
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
         axes.grid(False)
-        axes.set_title(f"{label} ({int(values.sum())} pixels)" if label else title)
+        axes.set_title(f"{label} ({int(values.sum())} {unit})" if label and unit else label or title)
     if title and "" not in masks:
         figure.suptitle(title, x=0.01, ha="left", fontsize=10)
-    counts = "; ".join(f"{label or 'set'}: {int(values.sum())} of {height * width} pixels"
+    counts = "; ".join(f"{label or 'set'}: {int(values.sum())} of {height * width} {unit}".rstrip()
                        for label, values in masks.items())
     return finish(figure, f"{title or 'Map of pixels'}. {counts}.", name)
 

@@ -303,3 +303,15 @@ def test_a_grid_goes_where_the_map_sends_it():
     other = sorted((x[0], x[-1], y[0], y[-1]) for color, x, y in drawn if color != rgb_of(COLORS["blue"]))
     assert np.allclose(blue, [(-1, -1, 1, -5), (1, 1, 1, -5), (3, 3, 1, -5)]), "the first coordinate is constant"
     assert np.allclose(other, [(-1, 3, -5, -5), (-1, 3, -2, -2), (-1, 3, 1, 1)]), "the second coordinate is constant"
+
+
+def test_many_points_are_drawn_without_markers():
+    few, many = (plotting.plot_lines(range(n), {"a": range(n)}, xlabel="x", ylabel="y").axes[0].lines[0] for n in (5, 100))
+    assert few.get_marker() == "o"
+    assert many.get_marker() in ("", "None")
+
+
+def test_a_map_counts_its_entries_in_its_unit():
+    maps = {"left": torch.tensor([[True, False]]), "right": torch.tensor([[True, True]])}
+    titles = [[axes.get_title("left") for axes in plotting.show_mask(maps, **unit).axes] for unit in ({}, {"unit": ""})]
+    assert titles == [["left (1 pixels)", "right (2 pixels)"], ["left", "right"]]
