@@ -6,6 +6,7 @@ Line numbers never change: what is left out is blanked, so an error message name
 import ast
 import builtins
 import re
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -41,6 +42,7 @@ class Reduced:
 @lru_cache(maxsize=512)
 def without_magics(source: str) -> Reduced:
     """Python without IPython's magics, shell lines and help requests. Raises CellError when it is no Python."""
+    source = source.replace("\r\n", "\n").replace("\r", "\n")  # Python's own rule; lines are counted below
     body = _without_cell_magic(source)
     if body is None:
         return Reduced("\n" * source.count("\n"), (1,))
@@ -67,7 +69,9 @@ def _parse_ipython(body: str) -> tuple[ast.Module, str]:
     except CellError:
         head = body[: len(body) - len(body.lstrip("\n"))]  # the transformer would remove leading empty lines
     try:
-        python = head + TransformerManager().transform_cell(body[len(head) :])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about odd line ends, which are the student's
+            python = head + TransformerManager().transform_cell(body[len(head) :])
     except (SyntaxError, RecursionError, ValueError):
         python = body
     return parse(python), python
