@@ -68,16 +68,17 @@ def slopes(
     agree when training changes what it should: a detached or stale weight shows here, in no value. `call` returns (B,).
     """
     cotangent = torch.randn(len(args[0]), generator=rng)
-    center = {name: p for name, p in student.parameters(obj).items() if p.dim() > 1}
-    direction = {name: random_parameter(p, rng) for name, p in center.items()}
     gradient = student.parameter_gradient(obj, call, *args, cotangent=cotangent)
+    center = {name: p for name, p in student.parameters(obj).items() if p.dim() > 1}
+    # A weight that the call has set to 0 is masked in place: its gradient means nothing, and it will be 0 again.
+    direction = {name: random_parameter(p, rng) * (p != 0) for name, p in center.items()}
     ends = []
     for sign in (step, -step):
         student.set_parameters(obj, {name: p + sign * direction[name] for name, p in center.items()})
         ends.append((call(*args).double() * cotangent).sum())
     student.set_parameters(obj, center)
     reported = sum(float((gradient[name].double() * d).sum()) for name, d in direction.items())
-    norm = sum(float(gradient[name].double().square().sum()) for name in direction) ** 0.5
+    norm = sum(float((gradient[name].double() * (d != 0)).square().sum()) for name, d in direction.items()) ** 0.5
     return float(ends[0] - ends[1]) / (2 * step), reported, norm
 
 

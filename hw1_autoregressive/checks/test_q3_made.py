@@ -194,6 +194,8 @@ def test_generator_decides(student, rng):
     """The generator that is passed decides the draw."""
     made = student.MADE(6, 4, [16]).eval()
     randomize(student, made, rng)
+    logits = made.logits(torch.randint(4, (5, 6), generator=rng))
+    assert require_tensor(logits, (5, 6, 4), "float", "logits(x)").std() > 1e-3, "the logits do not depend on the weights"
     seed, generator = fresh_seed(rng), student.generator(fresh_seed(rng))
     first, again = (made.sample(31, generator=student.generator(seed)) for _ in range(2))
     others = [made.sample(31, generator=generator) for _ in range(2)]

@@ -64,7 +64,7 @@ def require_order(student, model, image_shape, num_levels: int, rng: torch.Gener
 @weight(3)
 @pytest.mark.parametrize(
     "image_shape, num_levels, hidden, num_layers",
-    [((3, 3, 2), 5, 24, 2), ((1, 4, 2), 3, 16, 4), ((1, 2, 3), 2, 16, 1)],
+    [((3, 3, 2), 5, 24, 2), ((1, 4, 2), 3, 16, 4), ((1, 2, 2), 2, 16, 1)],
     ids=["colour", "deep", "shallow"],
 )
 def test_dependencies_are_exact(student, rng, image_shape, num_levels, hidden, num_layers):
