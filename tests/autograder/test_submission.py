@@ -254,6 +254,30 @@ def test_what_is_no_notebook_is_named_for_a_person(built, tmp_path, kind):
     assert "hw1.ipynb" in found.problems[0]
 
 
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = ("id", "source", "metadata", "outputs", "attachments", "execution_count")
+CELL = st.builds(
+    lambda kind, fields, known: {"cell_type": kind, **fields, **known},
+    st.sampled_from(["code", "markdown", "raw", "task", None]),
+    st.dictionaries(st.sampled_from(FIELDS), JUNK),
+    st.sampled_from([{}, {"source": "class LevelCounter: pass"}, {"source": "t1_pairs_of_300 = 4"}, {"id": "w1_why"}]),
+)
+
+
+@QUICK
+@given(st.lists(CELL | JUNK, max_size=8))
+def test_any_json_is_read_without_raising(built, tmp_path, cells):
+    found = read(built, tmp_path / "s", raw=wrap(cells))
+    assert (found.notebook is None) == bool(found.problems)
+    answers = [{"cell_type": "code", "source": f"{name} = 4"} for name in ("t1_pairs_of_300", "LevelCounter")]
+    answers.append({"cell_type": "markdown", "source": "my words", "id": "w1_why"})
+    require_fit_for_nbgrader(read(built, tmp_path / "s", raw=wrap([*cells, *answers])), built)
+
+
 def test_a_notebook_of_100_mb_is_refused_before_it_is_parsed(built, tmp_path):
     (tmp_path / "s").mkdir()
     with (tmp_path / "s" / "hw1.ipynb").open("wb") as file:
