@@ -12,8 +12,8 @@ from autograder.checking.likelihood import Once, entry_costs, steps
 
 PALETTE, CLASSES, SIZE = 32, 6, 256
 FULL, POOR = 0.25, 0.60  # bits/token: as the notebook states them
-HIDDEN = slice(0, None, 3)  # 100 avatars, on average as hard as all 300 for a model that counts contexts
-WRONG = 30
+HIDDEN = slice(1, None, 6)  # 50 avatars, on average as hard as all 300 for a model that counts contexts
+WRONG = 20
 GAIN = 1.0  # bits an image that the right class saves at least against a wrong one
 
 IN_PIECES = """
@@ -61,7 +61,7 @@ def measure(student, heldout, rng: torch.Generator) -> tuple[float, Tensor]:
         idx = inputs(rows, classes[index])
         return logits_of(model(idx), idx)
 
-    costs = entry_costs(call, x, PALETTE, (SIZE, PALETTE + CLASSES), rng).sum(1) / math.log(2)
+    costs = entry_costs(call, x, PALETTE, (SIZE, PALETTE + CLASSES), rng, copies=21).sum(1) / math.log(2)
     return float(costs[: len(hair)].mean()) / SIZE, costs[len(hair) :] - costs[:WRONG]
 
 

@@ -125,7 +125,7 @@ def test_stored_hidden_images_gain_nothing(e1, pixel_table, tmp_path):
 class Stored(Counts):
     def __init__(self):
         super().__init__()
-        self.register_buffer("images", torch.zeros(100, 784, dtype=torch.long))
+        self.register_buffer("images", torch.zeros(60, 784, dtype=torch.long))
 
     def logits(self, x):
         flat = x.flatten(1)
