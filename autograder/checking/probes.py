@@ -34,11 +34,11 @@ def randomize_best(
     For checks whose power depends on the weights, such as a sampler's on a tiny image: amplify the effect before adding
     draws. Kernels are scaled for images of one pixel, vectors are small, so that inputs count for more than biases.
     """
-    found = []
+    found, shapes = [], student.parameters(obj)
     for scale in scales:
         parameters = {
             name: random_parameter(p, rng, scale * prod(p.shape[2:]) ** 0.5 if p.dim() > 1 else 0.3)
-            for name, p in student.parameters(obj).items()
+            for name, p in shapes.items()
         }
         student.set_parameters(obj, parameters)
         found.append((score(), parameters))

@@ -46,11 +46,11 @@ def require_alive(tables: list[Tensor]) -> None:
 
 
 @weight(3)
-@pytest.mark.parametrize("num_levels, num_components", [(2, 3), (4, 1), (7, 5), (16, 16), (256, 4)])
+@pytest.mark.parametrize("num_levels, num_components", [(2, 3), (7, 5), (16, 16), (256, 1)])
 def test_sums_to_one(student, rng, num_levels, num_components):
     """The probabilities of all levels sum to 1, for narrow and wide components, at the edges and far outside."""
     model = Model(student, num_components, num_levels)
-    tables = [model.table(model.draw(rng, scale)) for scale in (0.3, 1.0, 1.5, 2.0, 3.0, 8.0)]
+    tables = [model.table(model.draw(rng, scale)) for scale in (0.5, 1.0, 2.0, 8.0)]
     require_alive(tables)
     totals = torch.stack([p.sum() for p in tables])
     assert close(totals, torch.ones_like(totals), 0, 1e-3), (
@@ -63,7 +63,7 @@ def test_one_component_is_logistic(student, rng):
     """One component alone is a logistic distribution cut into equal bins."""
     model = Model(student, 1, 9)
     tried = 0
-    for _ in range(5):
+    for _ in range(3):
         p = model.table(model.draw(rng, 1.5))
         below, above = p.cumsum(0)[:-1], p.flip(0).cumsum(0).flip(0)[1:]
         keep = (below > 1e-3) & (above > 1e-3)
@@ -193,7 +193,7 @@ def test_batches(student, rng):
     model = Model(student, 3, 5)
     table = model.table(model.draw(rng, 0.8))
     require_alive([table])
-    for size in (1, 2, 3, 9, 23):
+    for size in (1, 3, 23):
         x = torch.randint(5, (size,), generator=rng)
         found = require_tensor(model.remote.log_prob(x), (size,), "float", "log_prob of a batch of levels")
         assert close(found.double(), table[x].log()), "a level's log_prob depends on the batch around it"

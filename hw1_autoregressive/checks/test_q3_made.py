@@ -60,7 +60,7 @@ def test_masks_connect_what_they_may(student, rng, num_dims, hidden_sizes, num_l
 @weight(1)
 def test_narrow_masks_never_leak(student, rng):
     """With fewer hidden units than dimensions some dependencies go, but nothing leaks."""
-    for hidden_sizes in ([2], [3, 2], [2, 9]):
+    for hidden_sizes in ([2], [9, 3]):
         for ordering in orderings(6, rng):
             seen = products(student, 6, hidden_sizes, 3, ordering)
             may = allowed(ordering or list(range(6)))[:, None, :].expand_as(seen)
@@ -169,7 +169,7 @@ def test_batches(student, rng):
 @pytest.mark.parametrize("num_dims, num_levels", [(3, 3), (4, 3)])
 def test_sampler_matches_log_prob(student, rng, num_dims, num_levels):
     """Samples of a model with a permuted ordering occur as often as its conditionals say."""
-    ordering, n = cyclic_ordering(num_dims, rng), 2003
+    ordering, n = cyclic_ordering(num_dims, rng), 1511
     made = student.MADE(num_dims, num_levels, [24, 24], ordering).eval()
     configurations = all_configurations(num_dims, num_levels)
 
@@ -177,7 +177,7 @@ def test_sampler_matches_log_prob(student, rng, num_dims, num_levels):
         logits = require_tensor(made.logits(configurations), (*configurations.shape, num_levels), "float", "logits(x)")
         return weakest_link(logits.transpose(1, 2), configurations, num_levels)
 
-    randomize_best(student, made, coupling, rng, enough=0.15)
+    randomize_best(student, made, coupling, rng, enough=0.12)
     _, log_p = joint(made, num_dims, num_levels)
 
     def draw(seed: int) -> Tensor:
@@ -192,19 +192,19 @@ def test_sampler_matches_log_prob(student, rng, num_dims, num_levels):
 @weight(1)
 def test_generator_decides(student, rng):
     """The generator that is passed decides the draw."""
-    made = student.MADE(6, 4, [16]).eval()
+    made = student.MADE(3, 8, [16]).eval()
     randomize(student, made, rng)
-    logits = made.logits(torch.randint(4, (5, 6), generator=rng))
-    assert require_tensor(logits, (5, 6, 4), "float", "logits(x)").std() > 1e-3, "the logits do not depend on the weights"
+    logits = made.logits(torch.randint(8, (5, 3), generator=rng))
+    assert require_tensor(logits, (5, 3, 8), "float", "logits(x)").std() > 1e-3, "the logits do not depend on the weights"
     seed, generator = fresh_seed(rng), student.generator(fresh_seed(rng))
-    first, again = (made.sample(31, generator=student.generator(seed)) for _ in range(2))
-    others = [made.sample(31, generator=generator) for _ in range(2)]
+    first, again = (made.sample(61, generator=student.generator(seed)) for _ in range(2))
+    others = [made.sample(61, generator=generator) for _ in range(2)]
     for found in (first, again, *others):
-        require_levels(found, (31, 6), 4, "sample(n)")
+        require_levels(found, (61, 3), 8, "sample(n)")
     assert torch.equal(first, again), "two generators with the same seed give different draws"
     assert not torch.equal(first, others[0]), "generators with different seeds give the same draws"
     assert not torch.equal(*others), "a second draw from one generator repeats the first"
-    require_levels(made.sample(5), (5, 6), 4, "sample(n) without a generator")
+    require_levels(made.sample(1), (1, 3), 8, "sample(n) without a generator")
 
 
 @weight(1)

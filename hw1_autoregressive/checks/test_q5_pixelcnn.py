@@ -126,6 +126,8 @@ def test_log_prob_sums_to_one(student, rng, image_shape, num_levels):
     x, log_p = joint(model, image_shape, num_levels)
     found = require_tensor(model.log_prob(x), (len(x),), "float", "log_prob(x)")
     assert abs(found.double().exp().sum() - 1) < 1e-3, "the probabilities of all possible images do not sum to 1"
+    one = require_tensor(model.log_prob(x[:1]), (1,), "float", "log_prob of one image")
+    assert close(one.double(), log_p[:1]), "the log_prob of an image depends on the batch around it"
     assert close(found.double(), log_p), "log_prob is not the sum over pixels and colours of log softmax(logits), in nats"
 
 
@@ -165,14 +167,14 @@ def test_labels_go_with_images(student, rng):
 @pytest.mark.parametrize("image_shape, hidden", [((1, 2, 2), 8), ((2, 1, 2), 8), ((3, 1, 1), 12)])
 def test_sampler_matches_log_prob(student, rng, image_shape, hidden):
     """Images are drawn as often as the model's conditionals say."""
-    num_levels, n = 3, 1201
+    num_levels, n = 3, 1009
     model = student.PixelCNN(image_shape, num_levels, hidden, 1).eval()
 
     def coupling() -> float:
         x, logits = table(model, image_shape, num_levels)
         return weakest_link(logits.flatten(2), x.flatten(1), num_levels)
 
-    randomize_best(student, model, coupling, rng, enough=0.15)
+    randomize_best(student, model, coupling, rng, enough=0.12)
     _, log_p = joint(model, image_shape, num_levels)
 
     def draw(seed: int) -> Tensor:
