@@ -181,10 +181,10 @@ def test_images_are_separate(student, rng):
     """What a layer makes of an image does not depend on the rest of its batch."""
     layer = make(student, rng, 2, 3)
     inputs = normal(rng, 4, 2, 4, 5), normal(rng, 4, 2, 4, 5), normal(rng, 4, 2)
-    for all_, one, x, stack in zip(apply(layer, *inputs), apply(layer, *(x[1:2] for x in inputs)), inputs, "vh"):
-        assert not close(all_, x), f"{stack} is what was put in"
-        assert all_.std(0).min() > 1e-6, f"{stack} is the same for all images"
-        assert close(one, all_[1:2]), f"{stack} of an image changes with the other images of its batch"
+    for together, alone, x, stack in zip(apply(layer, *inputs), apply(layer, *(x[1:2] for x in inputs)), inputs, "vh"):
+        assert not close(together, x), f"{stack} is what was put in"
+        assert together.std(0).min() > 1e-6, f"{stack} is the same for all images"
+        assert close(alone, together[1:2]), f"{stack} of an image changes with the other images of its batch"
 
 
 @weight(2)
