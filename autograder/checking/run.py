@@ -51,7 +51,11 @@ def check(
     with _borrow(backend) as backend:
         session = _session(submission, backend)
         collector = Collector(session)
-        run_checks([homework.checks / f"test_{q.id}.py" for q in wanted], collector, seed)
+        if submission.notebook is None:
+            nothing = CheckResult("The notebook can be read", "", 1.0, Outcome.FAILED, "; ".join(submission.problems))
+            collector.results = {q.id: [nothing] for q in wanted}
+        else:
+            run_checks([homework.checks / f"test_{q.id}.py" for q in wanted], collector, seed)
     return Verdict(
         homework=homework.name,
         key=submission_key(homework, submission.folder),
