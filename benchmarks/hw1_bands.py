@@ -9,6 +9,7 @@ runs the experiment's own cell at the preset in PRESET, once per seed, in a scra
 import argparse
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -25,12 +26,12 @@ from common.data import to_levels
 EXPERIMENTS = ("e1_fashion_pixelcnn", "e2_avatar_gpt")
 
 
-def definitions(homework: Homework) -> dict[str, Any]:
-    """The notebook's names before the experiments: set-up, data and every answer, without other training cells."""
+def definitions(homework: Homework, data: Sequence[str] = ("SEED =",)) -> dict[str, Any]:
+    """The notebook's names before the experiments: set-up, every answer, and experiment cells that hold a text of `data`."""
     scope: dict[str, Any] = {}
     for cell in reference_notebook(homework).cells:
         is_answer = cell.id == question_of(cell) and question_of(cell)[0] in "tq"
-        is_data = tag_of(cell) == "experiment" and "SEED =" in cell.source
+        is_data = tag_of(cell) == "experiment" and any(text in cell.source for text in data)
         if cell.cell_type == "code" and (tag_of(cell) == "setup" or is_answer or is_data):
             exec(compile(cell.source, cell.id, "exec"), scope)
     return scope
@@ -64,6 +65,13 @@ def run(homework: Homework, experiment: str, seed: int) -> tuple[float, float, f
     return scope[f"{prefix}_history"].seconds, *costs
 
 
+def summarise(labels: Sequence[str], rows: Sequence[Sequence[float]]) -> None:
+    """Print mean, standard deviation and maximum of each column; one row per seed."""
+    for label, values in zip(labels, zip(*rows)):
+        spread = stdev(values) if len(values) > 1 else 0.0
+        print(f"{label}: mean {mean(values):.4f}, standard deviation {spread:.4f}, max {max(values):.4f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("experiment", choices=EXPERIMENTS)
@@ -77,9 +85,7 @@ def main() -> None:
         for seed in range(arguments.seeds):
             rows.append(run(homework, arguments.experiment, seed))
             print(f"seed {seed}: {rows[-1][0]:.0f} s, test {rows[-1][1]:.4f}, hidden {rows[-1][2]:.4f}", flush=True)
-    for label, values in zip(("seconds", "test", "hidden"), zip(*rows)):
-        spread = stdev(values) if len(values) > 1 else 0.0
-        print(f"{label}: mean {mean(values):.4f}, standard deviation {spread:.4f}, max {max(values):.4f}")
+    summarise(("seconds", "test", "hidden"), rows)
 
 
 if __name__ == "__main__":
