@@ -13,6 +13,7 @@ from autograder.course import Homework
 from autograder.demo.hostile import ATTACKS
 
 Files = dict[str, bytes]
+PICKLE = b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R."  # runs a command in whoever loads it
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,19 @@ def damaged(material: Material) -> Iterator[Handed]:
     yield Handed("moon_jisoo", "a cell that never ends", material.files(endless))
 
 
+    wide = {**good_files, name: good_files[name].decode().encode("utf-16")}
+    wide["artifacts/e1_fashion_pixelcnn.safetensors"] = PICKLE
+    yield Handed("bae_suah", "notebook in UTF-16, a pickle for a checkpoint", wide)
+    wrong_place = {f"work/{key}": value for key, value in good_files.items()}
+    yield Handed("nam.gyuri", "everything in a folder of its own", wrong_place)
+
+
 def hostile(material: Material) -> Iterator[Handed]:
     """Attempts to get points, or to stop the class."""
     for user, (what, question, source) in zip(("x_eve", "x_mallory", "x_trent"), ATTACKS, strict=True):
         yield Handed(user, f"attack: {what}", material.files(changed(material.starter, question, source), checkpoints=False))
+    escape = {**material.files(material.starter, checkpoints=False), "../../../escaped.py": b"print('outside')"}
+    yield Handed("x_oscar", "attack: an archive that writes outside its folder", escape)
 
 
 def write_files(folder: Path, files: Files) -> None:
