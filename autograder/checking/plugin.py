@@ -9,8 +9,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
