@@ -65,7 +65,7 @@ def environment():
     root = Path(__file__).resolve().parents[3]
     student = student_of(source)
     hidden = [str(root / name) for name in ("hw1_autoregressive", "autograder", "course.toml", "tests", ".git", "course")]
-    hidden += [str(secret), "/proc/1/cmdline", "/proc/self/environ", "/etc/passwd", str(Path.home())]
+    hidden += [str(secret), "/proc/1/cmdline", "/proc/self/environ", "/etc/passwd", str(Path.home() / ".ssh")]
     assert student.readable(hidden) == []
     assert [p for p in student.tree("/jail/autograder") if "checking" in p or "session" in p] == []
     assert len(student.tree("/jail/autograder")) == 7
