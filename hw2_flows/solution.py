@@ -189,7 +189,7 @@ assert max(t2_log_normal, t2_gumbel, t2_square) < 0, "at these points all three 
 #
 # is a flow with learnable parameters, and the simplest one that is not a straight line. Its base density is
 # $\mathrm{Uniform}(0, 1)$, whose log is 0: so `log_prob` is `log_det`, and nothing is added. (Scoring $z$ under a
-# standard normal would be a different model, and one whose density does not integrate to 1.) Source: Murphy 23.2; Ho
+# standard normal would be a different model, and one whose density does not integrate to 1.) Source: Murphy 23.2.2; Ho
 # 2019 (Flow++, arXiv:1902.00275), section 3.2 uses such maps as coupling layers.
 #
 # The inverse has no formula, but $f$ increases, so it is found by **bisection**: keep an interval that holds the
@@ -295,7 +295,7 @@ plot_lines(torch.arange(20) / 20 + 0.025, {"data": bins}, floor={"uniform": 1.0}
 # ## T1 A change of units (1 point, about 10 minutes)
 #
 # A density has units, so a likelihood means nothing until it is said in which. A flow was trained on colour images of
-# 16 x 16 pixels ($3 \times 16 \times 16$ numbers), whose values $v$ in 0..255 were dequantised and scaled to $x = 2v /
+# 16 x 16 pixels ($3 \times 16 \times 16$ numbers), whose values $v$ in 0..255 were dequantized and scaled to $x = 2v /
 # 255 - 1$. On test images it reports a mean log-density of $x$ of **411.8** nats per image.
 #
 # 1. `t1_log_density`: the mean log-density of the same images on the scale of $v$, in nats per image (within 0.1).
@@ -329,7 +329,7 @@ assert 0 < t1_bits_per_dim < 8, "256 levels need no more than 8 bits, by a unifo
 #
 # The network that gives $s$ and $t$ may be anything: it is never inverted. To undo the layer, read off the dimensions
 # that passed, compute the *same* $s$ and $t$ from them, and solve for the others. Source: Dinh 2017, arXiv:1605.08803,
-# equations 4 to 9; Murphy 23.2.4; Tomczak 3.1.
+# equations 4 to 9; Murphy 23.2.3; Tomczak 3.1.
 #
 # **Conventions.**
 # - `mask[d] = 1`: dimension $d$ passes and conditions. `mask[d] = 0`: it is transformed. The mask is a tensor or a list
@@ -342,7 +342,7 @@ assert 0 < t1_bits_per_dim < 8, "256 levels need no more than 8 bits, by a unifo
 
 # %% tags=["q2_affine_coupling"]
 class AffineCoupling(nn.Module):
-    """Half of the dimensions pass and decide how the others are scaled and shifted. Dinh 2017, equations 7 and 8.
+    """Half of the dimensions pass and decide how the others are scaled and shifted. Dinh 2017, equations 4 to 9.
 
     z = m x + (1 - m) (x exp(s(m x)) + t(m x)); log |det dz/dx| = sum of s over the dimensions with m = 0.
     mask m: (D,) of 0 and 1, a tensor or a list; 1 passes and conditions, 0 is transformed. hidden: width of the network
@@ -769,7 +769,7 @@ plot_lines(sizes, cost, xlabel="dimensions", ylabel="milliseconds", log="xy", ti
 # Setting the first equation to a given $y$ gives $a \xi^2 + b \xi + c = 0$ (find $a$, $b$, $c$, or look at equations 6
 # to 8 of the paper). Of its two roots the right one is $\xi = 2c / (-b - \sqrt{b^2 - 4ac})$: in this form nothing
 # cancels when $a$ is nearly 0, where the map is nearly a straight line. Source: Durkan 2019, arXiv:1906.04032, section
-# 3.1, equations 4 to 8, and appendix A; Murphy 23.2.4.
+# 3.1, equations 4 to 8, and appendix A; Murphy 23.2.2.
 #
 # **Conventions.** Knots come from unnormalised numbers:
 # - The bins' widths are shares of the interval's length $2B$: share $k$ is $10^{-3} + (1 - 10^{-3} K)\,
@@ -1116,7 +1116,7 @@ with torch.no_grad():
 # - **C**: as many passes as a solver takes steps and stages, independent of $D$ (with Hutchinson's estimate)
 #
 # Give four strings of two letters, density first: `t5_coupling`, `t5_maf`, `t5_iaf`, `t5_cnf`. `"BC"`, say, would be
-# $D$ passes for a density and a solver's for a sample. Source: Papamakarios 2017, arXiv:1705.07057, section 3.3;
+# $D$ passes for a density and a solver's for a sample. Source: Papamakarios 2017, arXiv:1705.07057, section 3.2;
 # Grathwohl 2019, arXiv:1810.01367, table 1.
 
 # %% tags=["t5_costs"]
@@ -1148,7 +1148,7 @@ for answer in (t5_coupling, t5_maf, t5_iaf, t5_cnf):
 # - **D**: The test set is too small; with more points the mean would rise above the entropy.
 #
 # `t4_cause`: the letter. `t4_nll`: the flow's negative log-likelihood in nats per point of the original variables
-# (within 0.005). Source: Murphy 23.1; common mistake in the literature's tables.
+# (within 0.005). Source: Murphy 23.1.
 
 # %% tags=["t4_below_entropy"]
 ### BEGIN SOLUTION: t4_cause = "..." (a letter), t4_nll = ... (a float)
@@ -1280,8 +1280,7 @@ plot_density_2d({label: lambda x, m=m: m.log_prob(x).clamp(min=-12) / 6 for labe
 # practical purposes, separate? (b) What does it cost to come close: what must happen to the slope (the Lipschitz
 # constant) of the map or of its inverse? (c) Name two remedies, and say what each gives up.
 #
-# Source: Papamakarios 2021, arXiv:1912.02762, sections 3.4 and 5; Cornish 2020, arXiv:1909.13833, section 2; Murphy
-# 23.3.
+# Source: Cornish 2020, arXiv:1909.13833, section 2; Papamakarios 2021, arXiv:1912.02762, section 5.
 
 # %% [markdown] tags=["w2_topology"]
 # ### BEGIN SOLUTION: a third of a page, with the argument about slopes
@@ -1324,7 +1323,8 @@ plot_density_2d({label: lambda x, m=m: m.log_prob(x).clamp(min=-12) / 6 for labe
 # $$\text{bits/dim} = \frac{1}{\ln 2} \left( \ln K - \frac{\log p}{D} \right).$$
 #
 # A flow that knows nothing, uniform on $[0, 1)^D$, has $\log p = 0$ and pays exactly $\log_2 K$. Source: Dinh 2017,
-# arXiv:1605.08803, section 4.1; Theis 2016, arXiv:1511.01844, section 3.1; Murphy 23.3; Tomczak 3.1.
+# arXiv:1605.08803, section 4.1 (there with $1 - \alpha$ in place of $1 - 2\alpha$); Theis 2016, arXiv:1511.01844,
+# section 3.1; Murphy 20.4; Tomczak 3.1.
 #
 # **Conventions.**
 # - `dequantize` takes int64 levels of any shape and returns `torch.get_default_dtype()`, on the device of `x` (where
@@ -1428,7 +1428,7 @@ for label, values, low, high in (("dequantized y", y, 0, 1), ("logit v", v, -3, 
 # $\log P(x)$. (c) When is the bound tight, and what does variational dequantization change? (d) A flow with 2.0
 # bits/dim and a PixelCNN with 1.95 on the same images and levels: what may be concluded?
 #
-# Source: Theis 2016, arXiv:1511.01844, section 3.1; Ho 2019, arXiv:1902.00275, section 3.1; Murphy 23.3.
+# Source: Theis 2016, arXiv:1511.01844, section 3.1; Ho 2019, arXiv:1902.00275, section 3.1; Murphy 20.4.
 
 # %% [markdown] tags=["w1_dequantization"]
 # ### BEGIN SOLUTION: half a page, with the proof of the bound
@@ -1884,36 +1884,37 @@ with torch.no_grad():
 show_images(torch.cat(rows), columns=12, title="The coarse latent kept, the fine one drawn anew", name="e2_latents")
 
 # %% [markdown]
-# Now images of another world: the same flow, never trained on anything but clothes, scores handwritten digits. Were
-# likelihood a measure of "looks like the training data", the two histograms would not touch, with digits on the right.
+# Now images of another world: the same flow, never trained on anything but clothes, scores handwritten digits, as they
+# are and with an eighth of their contrast (levels 0, 1 and 2 only). Were likelihood a measure of "looks like the
+# training data", both would lie to the right of all clothes.
 #
 # **Expected.** EXPECTED_OOD
 
 # %% tags=["experiment"]
-digit_bits = image_bits(digits_levels)
-flat = torch.arange(NUM_LEVELS)[:, None, None, None].expand(-1, 1, 8, 8)
-flat_bits = torch.stack([image_bits(flat, seed) for seed in range(20)]).mean(0)
-more_likely = float((digit_bits[:, None] < test_bits[None]).double().mean())
-print(f"Fashion-MNIST {test_bits.mean():.2f}, digits {digit_bits.mean():.2f}, flat grey images "
-      f"{flat_bits.min():.2f} to {flat_bits.max():.2f} bits/dim")
-print(f"A random digit is more likely than a random test image with probability {more_likely:.2f}")
-both = {"Fashion-MNIST test": test_bits, "digits": digit_bits}
-low, high = (float(torch.cat(list(both.values())).quantile(q)) for q in (0.0, 0.998))
-plot_lines(low + (torch.arange(40) + 0.5) / 40 * (high - low),
-           {label: torch.histc(v, 40, low, high) / len(v) * 40 / (high - low) for label, v in both.items()},
-           xlabel="bits/dim under the Fashion-MNIST flow", ylabel="density", name="e2_out_of_distribution",
-           title="Images that the flow was not trained on")
+costs = {"clothes (test)": test_bits, "digits": image_bits(digits_levels),
+         "faint digits": image_bits(digits_levels // 8)}
+for label, values in costs.items():
+    wins = float((values[:, None] < test_bits[None]).double().mean())
+    print(f"{label:15} {values.mean():6.2f} bits/dim; more likely than a random test image with probability {wins:.3f}")
+black = image_bits(torch.zeros(20, 1, 8, 8, dtype=torch.long)).mean()
+share = float((test_bits > black).double().mean())
+print(f"an all-black image costs {black:.2f} bits/dim, less than {share:.1%} of the test images")
+edges = torch.linspace(0, 10, 61)
+density = {label: torch.histc(values, 60, 0, 10) / len(values) * 6 for label, values in costs.items()}
+plot_lines((edges[1:] + edges[:-1]) / 2, density, xlabel="bits/dim under a flow that was trained on clothes",
+           ylabel="density", title="Images that the flow has never seen", name="e2_out_of_distribution")
 
 # %% [markdown]
 # ## W3 Out of distribution (3 points, about 20 minutes)
 #
-# In about a third of a page: (a) Flows trained on Fashion-MNIST are known to find MNIST *more* likely than
-# Fashion-MNIST itself, and flows trained on CIFAR-10 find SVHN more likely than CIFAR-10. Explain how a good density
-# model can do this: where does the mass of a distribution in many dimensions lie, and what makes an image likely? (b)
-# What does your histogram show, and what is its relation to the published finding? (c) Name one test that would detect
-# the digits, and why it works where the likelihood alone does not.
+# Full-size flows trained on Fashion-MNIST find MNIST *more* likely than Fashion-MNIST itself, and flows trained on
+# CIFAR-10 find SVHN more likely than CIFAR-10. In about a third of a page: (a) How can a good density model do this?
+# Where does the mass of a distribution in many dimensions lie, and what makes an image likely? (b) What do your three
+# histograms and the black image show, in numbers, and how does it fit the published finding, although your digits as
+# they are fall on the other side? (c) Name one test that would detect faint digits, and say why it works where the
+# likelihood alone does not.
 #
-# Source: Nalisnick 2019, arXiv:1810.09136, sections 3 to 5; Murphy 20.4 and 19.3.
+# Source: Nalisnick 2019, arXiv:1810.09136, sections 3 to 5; Murphy 19.3.
 
 # %% [markdown] tags=["w3_out_of_distribution"]
 # ### BEGIN SOLUTION: a third of a page
