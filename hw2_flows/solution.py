@@ -154,9 +154,9 @@ plot_samples_2d({name: density.sample(3000, generator(0)) for name, density in D
 # is the *forward* map, from the variable whose density you want, whose slope is taken. Give the **natural logarithm of
 # the density** at the point named:
 #
-# 1. `t2_log_normal`: $x = e^{1.2 + 0.6 z}$ with $z \sim \mathcal N(0, 1)$, at $x = 5$.
-# 2. `t2_gumbel`: $y = -\ln(-\ln u)$ with $u \sim \mathrm{Uniform}(0, 1)$, at $y = 0.8$.
-# 3. `t2_square`: $w = z^2$ with $z \sim \mathcal N(0, 1)$, at $w = 1.7$. This map can't be inverted: which points land
+# 1. $x = e^{1.2 + 0.6 z}$ with $z \sim \mathcal N(0, 1)$, at $x = 5$ (`t2_log_normal`).
+# 2. $y = -\ln(-\ln u)$ with $u \sim \mathrm{Uniform}(0, 1)$, at $y = 0.8$ (`t2_gumbel`).
+# 3. $w = z^2$ with $z \sim \mathcal N(0, 1)$, at $w = 1.7$ (`t2_square`). This map can't be inverted: which points land
 #    on 1.7?
 #
 # Floats, right to within 0.001; expressions that compute them are welcome. Source: Murphy 23.1; Papamakarios 2021,
@@ -1080,8 +1080,8 @@ class CNF(nn.Module):
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw n points, (n, D)."""
-        like = self.net[0].weight
-        z = torch.randn(n, self.num_dims, generator=generator, device=like.device, dtype=like.dtype)
+        weight = self.net[0].weight
+        z = torch.randn(n, self.num_dims, generator=generator, device=weight.device, dtype=weight.dtype)
         return rk4(self.field, z, torch.linspace(0, 1, self.steps + 1, device=z.device, dtype=z.dtype))
 
 # %% [markdown]
@@ -1120,7 +1120,7 @@ with torch.no_grad():
 # Grathwohl 2019, arXiv:1810.01367, table 1.
 
 # %% tags=["t5_costs"]
-### BEGIN SOLUTION: t5_coupling = "..", t5_maf = "..", t5_iaf = "..", t5_cnf = ".." (two letters each: density, sample)
+### BEGIN SOLUTION: t5_coupling = ..., t5_maf = ..., t5_iaf = ..., t5_cnf = ... (two letters each: density, sample)
 ONE_PASS, PASS_PER_DIMENSION, PASS_PER_SOLVER_STAGE = "ABC"
 t5_coupling = ONE_PASS + ONE_PASS
 t5_maf = ONE_PASS + PASS_PER_DIMENSION
@@ -1151,7 +1151,7 @@ for answer in (t5_coupling, t5_maf, t5_iaf, t5_cnf):
 # (within 0.005). Source: Murphy 23.1.
 
 # %% tags=["t4_below_entropy"]
-### BEGIN SOLUTION: t4_cause = "..." (a letter), t4_nll = ... (a float)
+### BEGIN SOLUTION: t4_cause = ... (a letter), t4_nll = ... (a float)
 radius, scale = 4 / math.sqrt(2), 0.5 / math.sqrt(2)
 deviation = math.sqrt(radius**2 / 2 + scale**2)                  # of each coordinate
 t4_cause = "C"
