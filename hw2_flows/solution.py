@@ -374,14 +374,12 @@ class AffineCoupling(nn.Module):
         ### BEGIN SOLUTION: the dimensions that passed are known, so s and t are, too
         s, t = self._scale_and_shift(z)
         return (z - t) * torch.exp(-s), -s.sum(dim=1)
-        ### END SOLUTION
 
-    ### BEGIN SOLUTION: any methods of your own
     def _scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """s in (-3, 3) and t, each (B, D), from the conditioning dimensions alone; both 0 where the mask is 1."""
         s, t = self.net(x * self.mask).chunk(2, dim=1)
         return (1 - self.mask) * 3 * torch.tanh(s / 3), (1 - self.mask) * t
-    ### END SOLUTION
+        ### END SOLUTION
 
 # %% tags=["check_q2_affine_coupling"]
 coupling = with_random_parameters(AffineCoupling(torch.tensor([1, 0, 0]), hidden=8).double())
@@ -656,14 +654,12 @@ class MAF(nn.Module):
         like = self.net[0].weight
         z = torch.randn(n, self.num_dims, generator=generator, device=like.device, dtype=like.dtype)
         return self.inverse(z)[0]
-        ### END SOLUTION
 
-    ### BEGIN SOLUTION: any methods of your own
     def _shift_and_log_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """mu and a, each (B, D); a is kept within (-5, 5), so that no scale overflows."""
         mu, a = self.net(x).chunk(2, dim=1)
         return mu, 5 * torch.tanh(a / 5)
-    ### END SOLUTION
+        ### END SOLUTION
 
 # %% tags=["check_q4_maf"]
 maf = with_random_parameters(MAF(num_dims=3, hidden=8, ordering=[1, 2, 0]).double())
@@ -1489,8 +1485,8 @@ for label, values, low, high in (("dequantized y", y, 0, 1), ("logit v", v, -3, 
 #   All latents are standard normal and each counts once: $\log p(x) = \sum_i \log \mathcal N(z_i; 0, I) +
 #   \text{log\_det}$. `H` and `W` that $2^{\text{num\_scales}}$ does not divide raise `ValueError`.
 # - What happens between squeezes is yours, with at least `num_steps` steps of ActNorm, 1 x 1 convolution and coupling
-#   per scale, as long as every pixel can influence every latent's distribution. A prior of the leaving half that is
-#   conditioned on the staying half is welcome: as a shift and scale *before* the latent is returned, with its part of
+#   per scale. `ImageCoupling` is a suggestion: the checks don't build it. A prior of the leaving half that is
+#   conditioned on the staying half is welcome, as a shift and scale *before* the latent is returned, with its part of
 #   `log_det`.
 
 # %% tags=["q6_multiscale"]
@@ -1554,9 +1550,7 @@ class ActNorm(nn.Module):
         ### BEGIN SOLUTION: undo both
         x = z * torch.exp(-self.log_scale)[:, None, None] + self.shift[:, None, None]
         return x, -self._log_det(z)
-        ### END SOLUTION
 
-    ### BEGIN SOLUTION: any methods of your own
     @torch.no_grad()
     def _start(self, x: Tensor) -> None:
         self.shift.copy_(x.mean(dim=(0, 2, 3)))
@@ -1566,7 +1560,7 @@ class ActNorm(nn.Module):
     def _log_det(self, x: Tensor) -> Tensor:
         """Every pixel of a channel is scaled: H W times the sum over channels, the same for all examples."""
         return (x.shape[2] * x.shape[3] * self.log_scale.sum()).expand(len(x))
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 class InvertibleConv1x1(nn.Module):
@@ -1588,13 +1582,11 @@ class InvertibleConv1x1(nn.Module):
         """(B, C, H, W) -> x of the same shape, log_det (B,) of the inverse map."""
         ### BEGIN SOLUTION: the inverse matrix at every pixel
         return torch.einsum("ij,bjhw->bihw", torch.linalg.inv(self.weight), z), -self._log_det(z)
-        ### END SOLUTION
 
-    ### BEGIN SOLUTION: any methods of your own
     def _log_det(self, x: Tensor) -> Tensor:
         """slogdet gives log |det|, also of a negative or a very small determinant."""
         return (x.shape[2] * x.shape[3] * torch.linalg.slogdet(self.weight).logabsdet).expand(len(x))
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 class ImageCoupling(nn.Module):
@@ -1627,13 +1619,11 @@ class ImageCoupling(nn.Module):
         ### BEGIN SOLUTION: undo both
         s, t = self._scale_and_shift(z)
         return (z - t) * torch.exp(-s), -s.sum(dim=(1, 2, 3))
-        ### END SOLUTION
 
-    ### BEGIN SOLUTION: any methods of your own
     def _scale_and_shift(self, x: Tensor) -> tuple[Tensor, Tensor]:
         s, t = self.net(x * self.mask).chunk(2, dim=1)
         return (1 - self.mask) * 2 * torch.tanh(s / 2), (1 - self.mask) * t
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 class MultiscaleFlow(nn.Module):
