@@ -37,8 +37,8 @@ def shifted(images: Tensor, rng: torch.Generator) -> Tensor:
 def measure(student, heldout, rng: torch.Generator) -> float:
     """Bits per dimension on hidden images.
 
-    Some are measured once more after a shift by one pixel, which a model of images hardly minds (some 5 %) and a table
-    of known images does: a cost below 0.8 times that of moved images is not believed.
+    Some are measured once more after a shift by one pixel, which a model of images hardly minds (1 to 3 %) and a table
+    of known images does: a cost below 0.9 times that of moved images is not believed.
     """
     model = student.checkpoint("e1_fashion_pixelcnn")
     images = to_levels(heldout("fashion")["images"][HIDDEN], LEVELS).flatten(1)
@@ -51,7 +51,7 @@ def measure(student, heldout, rng: torch.Generator) -> float:
 
     costs = entry_costs(call, x, LEVELS, (SIDE * SIDE, LEVELS), rng, copies=21).mean(1) / math.log(2)
     plain, moved = costs[: len(images)], costs[len(images) :]
-    return max(float(plain.mean()), 0.8 * float(moved.mean() / plain[:MOVED].mean() * plain.mean()))
+    return max(float(plain.mean()), 0.9 * float(moved.mean() / plain[:MOVED].mean() * plain.mean()))
 
 
 @weight(1)
