@@ -76,13 +76,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("experiment", choices=EXPERIMENTS)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first seed; to go on after an interrupted run")
     arguments = parser.parse_args()
     homework = load_course().homework("hw1")
     mpl.use("agg")
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(Path(scratch))
-        for seed in range(arguments.seeds):
+        for seed in range(arguments.first, arguments.first + arguments.seeds):
             rows.append(run(homework, arguments.experiment, seed))
             print(f"seed {seed}: {rows[-1][0]:.0f} s, test {rows[-1][1]:.4f}, hidden {rows[-1][2]:.4f}", flush=True)
     summarise(("seconds", "test", "hidden"), rows)
