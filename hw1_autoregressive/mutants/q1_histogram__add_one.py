@@ -1,4 +1,4 @@
-"""H1-X11: Laplace smoothing, which is no maximum likelihood.
+"""H1-X311: Laplace smoothing, which is no maximum likelihood.
 Loses: q1_histogram."""
 
 def fit_histogram(x, num_levels):

@@ -1,4 +1,4 @@
-"""H1-X15: counts in 8 bits, which overflow on more than 255 equal values.
+"""H1-X315: counts in 8 bits, which overflow on more than 255 equal values.
 Loses: q1_histogram."""
 
 def fit_histogram(x, num_levels):

@@ -1,4 +1,4 @@
-"""H1-X12: histc over the range of the data, which moves the bins when outer levels never occur.
+"""H1-X312: histc over the range of the data, which moves the bins when outer levels never occur.
 Loses: q1_histogram."""
 
 def fit_histogram(x, num_levels):

@@ -1,4 +1,4 @@
-"""H1-X14: unseen levels get a small probability, so that a log stays finite.
+"""H1-X314: unseen levels get a small probability, so that a log stays finite.
 Loses: q1_histogram."""
 
 def fit_histogram(x, num_levels):

@@ -1,4 +1,4 @@
-"""H1-X13: counts the levels that occur, one after the other, and fills up with zeros at the end.
+"""H1-X313: counts the levels that occur, one after the other, and fills up with zeros at the end.
 Loses: q1_histogram."""
 
 def fit_histogram(x, num_levels):

@@ -1,4 +1,4 @@
-"""H1-X17: takes the most likely component in place of the sum.
+"""H1-X317: takes the most likely component in place of the sum.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

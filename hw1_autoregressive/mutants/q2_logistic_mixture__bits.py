@@ -1,4 +1,4 @@
-"""H1-X23: log_prob is in bits.
+"""H1-X323: log_prob is in bits.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X35: the component is drawn without the generator.
+"""H1-X335: the component is drawn without the generator.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

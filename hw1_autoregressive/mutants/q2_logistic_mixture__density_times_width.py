@@ -1,4 +1,4 @@
-"""H1-X22: the density at the level times the width of a bin, in place of the mass of the bin.
+"""H1-X322: the density at the level times the width of a bin, in place of the mass of the bin.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

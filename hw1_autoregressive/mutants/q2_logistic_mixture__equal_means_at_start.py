@@ -1,4 +1,4 @@
-"""H1-X26: all components start equal, so that training never separates them.
+"""H1-X326: all components start equal, so that training never separates them.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X20: the log of a CDF difference that can be 0: minus infinity and NaN in the tail.
+"""H1-X320: the log of a CDF difference that can be 0: minus infinity and NaN in the tail.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X21: replaces log(0) by torch.where, whose other branch makes the gradient NaN.
+"""H1-X321: replaces log(0) by torch.where, whose other branch makes the gradient NaN.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

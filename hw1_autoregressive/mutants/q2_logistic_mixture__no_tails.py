@@ -1,4 +1,4 @@
-"""H1-X18: the outer bins end like all others and do not take the tails.
+"""H1-X318: the outer bins end like all others and do not take the tails.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X24: the components are normal, not logistic.
+"""H1-X324: the components are normal, not logistic.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

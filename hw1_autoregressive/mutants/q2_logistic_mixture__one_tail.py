@@ -1,4 +1,4 @@
-"""H1-X19: only the first bin takes its tail.
+"""H1-X319: only the first bin takes its tail.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

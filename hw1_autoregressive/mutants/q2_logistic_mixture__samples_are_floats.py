@@ -1,4 +1,4 @@
-"""H1-X36: the sampler returns floats.
+"""H1-X336: the sampler returns floats.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X28: the sampler scales by num_levels and rounds down.
+"""H1-X328: the sampler scales by num_levels and rounds down.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X27: the sampler rounds down, which shifts every level by half a bin.
+"""H1-X327: the sampler rounds down, which shifts every level by half a bin.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

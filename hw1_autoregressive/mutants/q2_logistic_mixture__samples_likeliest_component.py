@@ -1,4 +1,4 @@
-"""H1-X31: the sampler uses the component of largest weight only.
+"""H1-X331: the sampler uses the component of largest weight only.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

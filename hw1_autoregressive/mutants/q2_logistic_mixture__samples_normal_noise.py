@@ -1,4 +1,4 @@
-"""H1-X33: the sampler adds normal noise to the mean, not logistic noise.
+"""H1-X333: the sampler adds normal noise to the mean, not logistic noise.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

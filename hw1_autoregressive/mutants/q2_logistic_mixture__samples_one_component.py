@@ -1,4 +1,4 @@
-"""H1-X30: one component is drawn for the whole batch.
+"""H1-X330: one component is drawn for the whole batch.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

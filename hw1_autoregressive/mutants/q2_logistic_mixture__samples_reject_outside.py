@@ -1,4 +1,4 @@
-"""H1-X38: values outside [-1, 1] are replaced by uniform ones, not put into the outer bins.
+"""H1-X338: values outside [-1, 1] are replaced by uniform ones, not put into the outer bins.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X32: the sampler draws the components with equal weights.
+"""H1-X332: the sampler draws the components with equal weights.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

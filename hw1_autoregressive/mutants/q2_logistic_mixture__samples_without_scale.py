@@ -1,4 +1,4 @@
-"""H1-X34: the sampler scales its noise by the root of the scale, as if it were a variance.
+"""H1-X334: the sampler scales its noise by the root of the scale, as if it were a variance.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X29: values outside [-1, 1] wrap around to the other end.
+"""H1-X329: values outside [-1, 1] wrap around to the other end.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X25: the scales get no gradient.
+"""H1-X325: the scales get no gradient.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

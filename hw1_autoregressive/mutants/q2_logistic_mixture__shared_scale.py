@@ -1,4 +1,4 @@
-"""H1-X40: component i is paired with the scale of component n-1-i when sampling.
+"""H1-X340: component i is paired with the scale of component n-1-i when sampling.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X39: the scales are computed once, at construction, so that training never changes them.
+"""H1-X339: the scales are computed once, at construction, so that training never changes them.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(DiscretizedLogisticMixture):

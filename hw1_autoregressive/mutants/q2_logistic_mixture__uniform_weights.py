@@ -1,4 +1,4 @@
-"""H1-X16: the mixture's weights are not used.
+"""H1-X316: the mixture's weights are not used.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

@@ -1,4 +1,4 @@
-"""H1-X37: the softmax runs over the batch, not over the components.
+"""H1-X337: the softmax runs over the batch, not over the components.
 Loses: q2_logistic_mixture."""
 
 class DiscretizedLogisticMixture(nn.Module):

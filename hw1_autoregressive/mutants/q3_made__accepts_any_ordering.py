@@ -1,4 +1,4 @@
-"""H1-X65: an ordering that is no permutation is accepted.
+"""H1-X365: an ordering that is no permutation is accepted.
 Loses: q3_made."""
 
 def made_masks(num_dims, hidden_sizes, num_levels, ordering=None):

@@ -1,4 +1,4 @@
-"""H1-X61: log_prob is in bits.
+"""H1-X361: log_prob is in bits.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X67: repeated ranks are refused, ranks out of range are not.
+"""H1-X367: repeated ranks are refused, ranks out of range are not.
 Loses: q3_made."""
 
 def made_masks(num_dims, hidden_sizes, num_levels, ordering=None):

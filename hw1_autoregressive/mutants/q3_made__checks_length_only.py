@@ -1,4 +1,4 @@
-"""H1-X66: the ordering's length is checked, its entries are not.
+"""H1-X366: the ordering's length is checked, its entries are not.
 Loses: q3_made."""
 
 def made_masks(num_dims, hidden_sizes, num_levels, ordering=None):

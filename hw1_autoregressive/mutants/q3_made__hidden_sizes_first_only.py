@@ -1,4 +1,4 @@
-"""H1-X73: only the first hidden layer is built.
+"""H1-X373: only the first hidden layer is built.
 Loses: q3_made."""
 
 class MADE(MADE):

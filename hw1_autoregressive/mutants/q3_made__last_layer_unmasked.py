@@ -1,4 +1,4 @@
-"""H1-X55: the output layer is a plain linear layer.
+"""H1-X355: the output layer is a plain linear layer.
 Loses: q3_made."""
 
 class MADE(MADE):

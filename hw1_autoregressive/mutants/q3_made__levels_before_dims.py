@@ -1,4 +1,4 @@
-"""H1-X42: the rows of the last mask run over levels first, k*D+d.
+"""H1-X342: the rows of the last mask run over levels first, k*D+d.
 Loses: q3_made."""
 
 def made_masks(num_dims, hidden_sizes, num_levels, ordering=None):

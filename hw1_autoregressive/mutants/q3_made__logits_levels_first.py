@@ -1,4 +1,4 @@
-"""H1-X57: logits come as (B, K, D).
+"""H1-X357: logits come as (B, K, D).
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X63: log_prob sums raw logits.
+"""H1-X363: log_prob sums raw logits.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X53: the masked weight is computed in the first forward pass and kept.
+"""H1-X353: the masked weight is computed in the first forward pass and kept.
 Loses: q3_made."""
 
 class MaskedLinear(MaskedLinear):

@@ -1,4 +1,4 @@
-"""H1-X59: log_prob is one number for the batch.
+"""H1-X359: log_prob is one number for the batch.
 Loses: q3_made."""
 
 class MADE(MADE):

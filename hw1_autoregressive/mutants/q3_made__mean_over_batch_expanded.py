@@ -1,4 +1,4 @@
-"""H1-X60: every row gets the mean of the batch.
+"""H1-X360: every row gets the mean of the batch.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X58: log_prob is the mean over dimensions.
+"""H1-X358: log_prob is the mean over dimensions.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X71: activations are centred over the batch, so that rows depend on each other.
+"""H1-X371: activations are centred over the batch, so that rows depend on each other.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X70: layer normalisation over all hidden units mixes their degrees: everything leaks.
+"""H1-X370: layer normalisation over all hidden units mixes their degrees: everything leaks.
 Loses: q3_made."""
 
 class MADE(MADE):

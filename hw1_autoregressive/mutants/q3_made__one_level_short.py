@@ -1,4 +1,4 @@
-"""H1-X72: the first level is fixed at logit 0 and the last is left out of the softmax.
+"""H1-X372: the first level is fixed at logit 0 and the last is left out of the softmax.
 Loses: q3_made."""
 
 class MADE(MADE):

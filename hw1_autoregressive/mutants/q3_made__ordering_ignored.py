@@ -1,4 +1,4 @@
-"""H1-X68: masks and sampler keep the natural order.
+"""H1-X368: masks and sampler keep the natural order.
 Loses: q3_made."""
 
 class MADE(MADE):

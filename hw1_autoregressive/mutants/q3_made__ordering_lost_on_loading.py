@@ -1,4 +1,4 @@
-"""H1-X69: masks follow random degrees that are not saved, so that a loaded model is another one.
+"""H1-X369: masks follow random degrees that are not saved, so that a loaded model is another one.
 Loses: q3_made."""
 
 _fixed_masks = made_masks

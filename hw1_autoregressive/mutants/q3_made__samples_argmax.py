@@ -1,4 +1,4 @@
-"""H1-X46: the sampler takes the most likely level.
+"""H1-X346: the sampler takes the most likely level.
 Loses: q3_made."""
 
 class MADE(MADE):

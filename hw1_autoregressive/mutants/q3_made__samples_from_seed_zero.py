@@ -1,4 +1,4 @@
-"""H1-X51: the generator is seeded anew in every call.
+"""H1-X351: the generator is seeded anew in every call.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X44: the sampler draws dimension 0, 1, 2... whatever the ordering.
+"""H1-X344: the sampler draws dimension 0, 1, 2... whatever the ordering.
 Loses: q3_made."""
 
 class MADE(MADE):

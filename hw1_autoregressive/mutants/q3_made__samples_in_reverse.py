@@ -1,4 +1,4 @@
-"""H1-X45: the sampler starts with the last rank.
+"""H1-X345: the sampler starts with the last rank.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X48: one draw for the whole batch.
+"""H1-X348: one draw for the whole batch.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X52: all rows of the batch share one uniform number per dimension.
+"""H1-X352: all rows of the batch share one uniform number per dimension.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X49: softmax twice.
+"""H1-X349: softmax twice.
 Loses: q3_made."""
 
 class MADE(MADE):

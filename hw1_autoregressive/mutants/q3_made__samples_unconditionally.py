@@ -1,4 +1,4 @@
-"""H1-X47: every conditional is taken at zeros: one pass, no ancestral sampling.
+"""H1-X347: every conditional is taken at zeros: one pass, no ancestral sampling.
 Loses: q3_made."""
 
 class MADE(MADE):

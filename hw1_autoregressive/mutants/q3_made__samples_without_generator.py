@@ -1,4 +1,4 @@
-"""H1-X50: the generator is not passed on.
+"""H1-X350: the generator is not passed on.
 Loses: q3_made."""
 
 class MADE(MADE):

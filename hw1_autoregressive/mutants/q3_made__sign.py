@@ -1,4 +1,4 @@
-"""H1-X62: log_prob is the negative log-likelihood.
+"""H1-X362: log_prob is the negative log-likelihood.
 Loses: q3_made."""
 
 class MADE(MADE):

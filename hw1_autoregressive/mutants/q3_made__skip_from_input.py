@@ -1,4 +1,4 @@
-"""H1-X56: a direct connection from input to output without a mask.
+"""H1-X356: a direct connection from input to output without a mask.
 Loses: q3_made."""
 
 class MADE(MADE):

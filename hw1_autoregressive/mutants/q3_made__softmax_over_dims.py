@@ -1,4 +1,4 @@
-"""H1-X64: log_softmax runs over dimensions.
+"""H1-X364: log_softmax runs over dimensions.
 Loses: q3_made."""
 
 class MADE(MADE):

@@ -1,4 +1,4 @@
-"""H1-X41: > in the hidden layers too, which loses dependencies with every layer.
+"""H1-X341: > in the hidden layers too, which loses dependencies with every layer.
 Loses: q3_made."""
 
 def made_masks(num_dims, hidden_sizes, num_levels, ordering=None):

@@ -1,4 +1,4 @@
-"""H1-X43: masks have shape (in, out), and the layers turn them around.
+"""H1-X343: masks have shape (in, out), and the layers turn them around.
 Loses: q3_made."""
 
 _right_masks = made_masks

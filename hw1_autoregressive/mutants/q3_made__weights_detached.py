@@ -1,4 +1,4 @@
-"""H1-X54: masks weight.data in forward, so that the weights get no gradient.
+"""H1-X354: masks weight.data in forward, so that the weights get no gradient.
 Loses: q3_made."""
 
 class MaskedLinear(MaskedLinear):

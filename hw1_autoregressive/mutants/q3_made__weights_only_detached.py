@@ -1,4 +1,4 @@
-"""H1-X111: the masked weight is detached, the bias is not: training moves the biases alone.
+"""H1-X411: the masked weight is detached, the bias is not: training moves the biases alone.
 Loses: q3_made."""
 
 class MaskedLinear(MaskedLinear):

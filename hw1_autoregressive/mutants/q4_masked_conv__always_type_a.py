@@ -1,4 +1,4 @@
-"""H1-X86: the centre is removed for both types.
+"""H1-X386: the centre is removed for both types.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X87: the centre stays for both types.
+"""H1-X387: the centre stays for both types.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X109: bad arguments raise AssertionError, not ValueError.
+"""H1-X409: bad arguments raise AssertionError, not ValueError.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(MaskedConv2d):

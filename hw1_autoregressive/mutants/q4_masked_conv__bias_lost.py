@@ -1,4 +1,4 @@
-"""H1-X100: the bias is not passed on.
+"""H1-X400: the bias is not passed on.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X94: every channel counts as a colour of its own at the centre.
+"""H1-X394: every channel counts as a colour of its own at the centre.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

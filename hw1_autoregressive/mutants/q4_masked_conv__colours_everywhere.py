@@ -1,4 +1,4 @@
-"""H1-X93: the colour rule is applied to earlier pixels too.
+"""H1-X393: the colour rule is applied to earlier pixels too.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

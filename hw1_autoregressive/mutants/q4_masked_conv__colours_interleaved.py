@@ -1,4 +1,4 @@
-"""H1-X89: channels are taken as R G B R G B, not in contiguous groups.
+"""H1-X389: channels are taken as R G B R G B, not in contiguous groups.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X88: an output sees later colours at the centre.
+"""H1-X388: an output sees later colours at the centre.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X83: the mask is transposed: order by columns, not by rows.
+"""H1-X383: the mask is transposed: order by columns, not by rows.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

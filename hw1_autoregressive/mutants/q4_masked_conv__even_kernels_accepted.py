@@ -1,4 +1,4 @@
-"""H1-X105: an even kernel is accepted.
+"""H1-X405: an even kernel is accepted.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X77: a hook masks the gradient, but weight decay and loaded weights are not masked.
+"""H1-X377: a hook masks the gradient, but weight decay and loaded weights are not masked.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X91: output channels are grouped by the size of the input's groups.
+"""H1-X391: output channels are grouped by the size of the input's groups.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X95: the colour matrix is transposed: an input's colour is compared with the wrong side.
+"""H1-X395: the colour matrix is transposed: an input's colour is compared with the wrong side.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X90: input channels are taken as R G B R G B.
+"""H1-X390: input channels are taken as R G B R G B.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X103: the input is multiplied by the kernel's mask at its corner, not the weight.
+"""H1-X403: the input is multiplied by the kernel's mask at its corner, not the weight.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

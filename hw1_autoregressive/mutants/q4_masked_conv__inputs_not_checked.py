@@ -1,4 +1,4 @@
-"""H1-X107: the input's channels are not checked.
+"""H1-X407: the input's channels are not checked.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

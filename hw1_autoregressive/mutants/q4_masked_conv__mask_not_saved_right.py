@@ -1,4 +1,4 @@
-"""H1-X110: the mask is a trainable parameter, so that training changes it.
+"""H1-X410: the mask is a trainable parameter, so that training changes it.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

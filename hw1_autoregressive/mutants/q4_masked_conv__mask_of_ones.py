@@ -1,4 +1,4 @@
-"""H1-X104: the mask starts from ones and nothing below the centre row is removed.
+"""H1-X404: the mask starts from ones and nothing below the centre row is removed.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X75: the mask acts in training mode only.
+"""H1-X375: the mask acts in training mode only.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X96: no padding: the image shrinks.
+"""H1-X396: no padding: the image shrinks.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

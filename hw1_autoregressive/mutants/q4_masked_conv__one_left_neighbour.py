@@ -1,4 +1,4 @@
-"""H1-X80: only the nearest left neighbour stays.
+"""H1-X380: only the nearest left neighbour stays.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

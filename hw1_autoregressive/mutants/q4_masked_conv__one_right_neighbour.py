@@ -1,4 +1,4 @@
-"""H1-X84: off by one: the centre row keeps one pixel to the right.
+"""H1-X384: off by one: the centre row keeps one pixel to the right.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X79: only the row right above stays.
+"""H1-X379: only the row right above stays.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X102: a relu is applied to the output.
+"""H1-X402: a relu is applied to the output.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X97: padding for a 3 x 3 kernel, whatever the kernel.
+"""H1-X397: padding for a 3 x 3 kernel, whatever the kernel.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X98: the edge is padded by repeating pixels, not by zeros.
+"""H1-X398: the edge is padded by repeating pixels, not by zeros.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X81: the centre row keeps the pixels to the right.
+"""H1-X381: the centre row keeps the pixels to the right.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

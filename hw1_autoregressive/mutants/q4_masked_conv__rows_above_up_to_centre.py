@@ -1,4 +1,4 @@
-"""H1-X78: rows above are cut at the centre column.
+"""H1-X378: rows above are cut at the centre column.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

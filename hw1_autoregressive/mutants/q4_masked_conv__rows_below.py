@@ -1,4 +1,4 @@
-"""H1-X82: rows below stay, rows above go.
+"""H1-X382: rows below stay, rows above go.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

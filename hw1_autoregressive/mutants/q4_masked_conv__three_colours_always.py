@@ -1,4 +1,4 @@
-"""H1-X92: groups are made for three colours, whatever num_colors.
+"""H1-X392: groups are made for three colours, whatever num_colors.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

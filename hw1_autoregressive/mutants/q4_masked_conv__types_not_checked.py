@@ -1,4 +1,4 @@
-"""H1-X106: an unknown mask type is taken for B.
+"""H1-X406: an unknown mask type is taken for B.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X85: types A and B are swapped.
+"""H1-X385: types A and B are swapped.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X76: the weights get no gradient.
+"""H1-X376: the weights get no gradient.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

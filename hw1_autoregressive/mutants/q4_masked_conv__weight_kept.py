@@ -1,4 +1,4 @@
-"""H1-X74: the masked weight is kept from the first call.
+"""H1-X374: the masked weight is kept from the first call.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

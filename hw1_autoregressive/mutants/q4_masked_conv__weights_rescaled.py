@@ -1,4 +1,4 @@
-"""H1-X101: the kernel is divided by the share of the mask, which changes the weights.
+"""H1-X401: the kernel is divided by the share of the mask, which changes the weights.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X99: circular padding: the last column is seen from the first.
+"""H1-X399: circular padding: the last column is seen from the first.
 Loses: q4_masked_conv."""
 
 class MaskedConv2d(nn.Conv2d):

@@ -1,4 +1,4 @@
-"""H1-X131: hidden widths that the colours do not divide are rounded up in silence.
+"""H1-X431: hidden widths that the colours do not divide are rounded up in silence.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

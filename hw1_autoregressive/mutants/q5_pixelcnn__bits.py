@@ -1,4 +1,4 @@
-"""H1-X135: log_prob is in bits.
+"""H1-X435: log_prob is in bits.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

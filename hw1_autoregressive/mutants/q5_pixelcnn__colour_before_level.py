@@ -1,4 +1,4 @@
-"""H1-X119: logits come as (B, C, K, H, W).
+"""H1-X419: logits come as (B, C, K, H, W).
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

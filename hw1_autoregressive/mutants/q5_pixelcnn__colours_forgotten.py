@@ -1,4 +1,4 @@
-"""H1-X115: num_colors is not passed on: no colour sees another of its pixel.
+"""H1-X415: num_colors is not passed on: no colour sees another of its pixel.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

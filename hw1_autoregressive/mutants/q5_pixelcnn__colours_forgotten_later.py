@@ -1,4 +1,4 @@
-"""H1-X116: num_colors is not passed to the later layers: colours leak.
+"""H1-X416: num_colors is not passed to the later layers: colours leak.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

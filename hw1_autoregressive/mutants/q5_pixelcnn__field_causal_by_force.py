@@ -1,4 +1,4 @@
-"""H1-X165: receptive_field returns earlier pixels only, whatever it finds.
+"""H1-X465: receptive_field returns earlier pixels only, whatever it finds.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

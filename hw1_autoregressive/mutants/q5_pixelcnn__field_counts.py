@@ -1,4 +1,4 @@
-"""H1-X167: receptive_field returns numbers, not bools.
+"""H1-X467: receptive_field returns numbers, not bools.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

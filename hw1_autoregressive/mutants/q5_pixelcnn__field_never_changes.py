@@ -1,4 +1,4 @@
-"""H1-X168: receptive_field sets values to 1, which changes only zeros, on images of ones.
+"""H1-X468: receptive_field sets values to 1, which changes only zeros, on images of ones.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

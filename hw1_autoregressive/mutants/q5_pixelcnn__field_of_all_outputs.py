@@ -1,4 +1,4 @@
-"""H1-X163: receptive_field marks pixels that move any logit anywhere.
+"""H1-X463: receptive_field marks pixels that move any logit anywhere.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X158: receptive_field changes the first colour only.
+"""H1-X458: receptive_field changes the first colour only.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

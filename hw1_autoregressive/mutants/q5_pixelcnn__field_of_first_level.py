@@ -1,4 +1,4 @@
-"""H1-X159: receptive_field looks at the logit of level 0 only.
+"""H1-X459: receptive_field looks at the logit of level 0 only.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

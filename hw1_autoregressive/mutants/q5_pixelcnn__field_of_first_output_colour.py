@@ -1,4 +1,4 @@
-"""H1-X160: receptive_field looks at the first colour's logits only.
+"""H1-X460: receptive_field looks at the first colour's logits only.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

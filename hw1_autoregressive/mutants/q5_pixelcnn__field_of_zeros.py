@@ -1,4 +1,4 @@
-"""H1-X157: receptive_field looks at one image of zeros.
+"""H1-X457: receptive_field looks at one image of zeros.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X162: receptive_field returns (W, H).
+"""H1-X462: receptive_field returns (W, H).
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X166: receptive_field compares the sum of the logits' signs, where changes may cancel.
+"""H1-X466: receptive_field compares the sum of the logits' signs, where changes may cancel.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

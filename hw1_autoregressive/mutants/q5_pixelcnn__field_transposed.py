@@ -1,4 +1,4 @@
-"""H1-X161: receptive_field takes column for row.
+"""H1-X461: receptive_field takes column for row.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X164: receptive_field leaves the pixel itself out.
+"""H1-X464: receptive_field leaves the pixel itself out.
 Loses: q5_pixelcnn."""
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""H1-X112: the first layer is a plain convolution.
+"""H1-X412: the first layer is a plain convolution.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X140: the first pixel is left out of the sum.
+"""H1-X440: the first pixel is left out of the sum.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

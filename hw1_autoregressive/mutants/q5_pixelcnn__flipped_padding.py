@@ -1,4 +1,4 @@
-"""H1-X130: features are shifted by one column to the left.
+"""H1-X430: features are shifted by one column to the left.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X118: logits come with width before height.
+"""H1-X418: logits come with width before height.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X113: the hidden layers are plain convolutions.
+"""H1-X413: the hidden layers are plain convolutions.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X125: class 0 adds nothing and classes share one direction: the label is used as a number modulo 2.
+"""H1-X425: class 0 adds nothing and classes share one direction: the label is used as a number modulo 2.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

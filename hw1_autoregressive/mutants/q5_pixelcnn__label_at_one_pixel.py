@@ -1,4 +1,4 @@
-"""H1-X123: the label enters at the first pixel only.
+"""H1-X423: the label enters at the first pixel only.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

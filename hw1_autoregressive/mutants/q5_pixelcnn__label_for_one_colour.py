@@ -1,4 +1,4 @@
-"""H1-X124: the label reaches the last colour's features only.
+"""H1-X424: the label reaches the last colour's features only.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X122: the batch's mean embedding is used for every image.
+"""H1-X422: the batch's mean embedding is used for every image.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

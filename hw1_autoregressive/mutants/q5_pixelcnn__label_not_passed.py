@@ -1,4 +1,4 @@
-"""H1-X138: log_prob takes class 0 whatever the label.
+"""H1-X438: log_prob takes class 0 whatever the label.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X121: the first image's label is used for the whole batch.
+"""H1-X421: the first image's label is used for the whole batch.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

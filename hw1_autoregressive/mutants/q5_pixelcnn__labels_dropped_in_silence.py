@@ -1,4 +1,4 @@
-"""H1-X133: labels for a model without classes are dropped in silence.
+"""H1-X433: labels for a model without classes are dropped in silence.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

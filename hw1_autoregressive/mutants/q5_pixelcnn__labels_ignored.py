@@ -1,4 +1,4 @@
-"""H1-X120: the label is accepted and not used.
+"""H1-X420: the label is accepted and not used.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X132: a model with classes works without labels, as if of class 0.
+"""H1-X432: a model with classes works without labels, as if of class 0.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

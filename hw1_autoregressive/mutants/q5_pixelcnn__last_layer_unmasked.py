@@ -1,4 +1,4 @@
-"""H1-X114: the output layer is a plain 1 x 1 convolution, which mixes the colours.
+"""H1-X414: the output layer is a plain 1 x 1 convolution, which mixes the colours.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X126: only the first hidden layer is run.
+"""H1-X426: only the first hidden layer is run.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X137: every image gets the mean of the batch.
+"""H1-X437: every image gets the mean of the batch.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

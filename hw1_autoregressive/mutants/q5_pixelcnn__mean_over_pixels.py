@@ -1,4 +1,4 @@
-"""H1-X134: log_prob is the mean over pixels.
+"""H1-X434: log_prob is the mean over pixels.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X127: the input is multiplied by zero: no conditional depends on anything.
+"""H1-X427: the input is multiplied by zero: no conditional depends on anything.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

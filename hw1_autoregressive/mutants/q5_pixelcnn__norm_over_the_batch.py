@@ -1,4 +1,4 @@
-"""H1-X129: features are centred over the batch.
+"""H1-X429: features are centred over the batch.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X128: features are normalised over the whole image: later pixels leak.
+"""H1-X428: features are normalised over the whole image: later pixels leak.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X117: the image is added to the first layer's output: a pixel sees itself.
+"""H1-X417: the image is added to the first layer's output: a pixel sees itself.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

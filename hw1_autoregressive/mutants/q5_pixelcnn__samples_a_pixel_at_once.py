@@ -1,4 +1,4 @@
-"""H1-X147: the colours of a pixel are drawn from one forward pass.
+"""H1-X447: the colours of a pixel are drawn from one forward pass.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

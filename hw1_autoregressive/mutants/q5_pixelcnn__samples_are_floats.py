@@ -1,4 +1,4 @@
-"""H1-X156: the sampler returns levels scaled to [0, 1].
+"""H1-X456: the sampler returns levels scaled to [0, 1].
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

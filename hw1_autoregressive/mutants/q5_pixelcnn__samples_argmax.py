@@ -1,4 +1,4 @@
-"""H1-X148: the sampler takes the most likely level.
+"""H1-X448: the sampler takes the most likely level.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

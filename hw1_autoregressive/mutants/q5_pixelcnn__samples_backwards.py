@@ -1,4 +1,4 @@
-"""H1-X143: the sampler starts at the last pixel.
+"""H1-X443: the sampler starts at the last pixel.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X142: the sampler goes column by column.
+"""H1-X442: the sampler goes column by column.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X144: the sampler draws all of R, then all of G, then all of B.
+"""H1-X444: the sampler draws all of R, then all of G, then all of B.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X145: the sampler draws B before G before R.
+"""H1-X445: the sampler draws B before G before R.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X153: the sampler uses the first label for all.
+"""H1-X453: the sampler uses the first label for all.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

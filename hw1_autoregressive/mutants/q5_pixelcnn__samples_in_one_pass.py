@@ -1,4 +1,4 @@
-"""H1-X146: one forward pass for all pixels: no ancestral sampling.
+"""H1-X446: one forward pass for all pixels: no ancestral sampling.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

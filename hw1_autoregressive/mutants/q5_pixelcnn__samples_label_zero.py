@@ -1,4 +1,4 @@
-"""H1-X155: the sampler draws class 0 whatever the label.
+"""H1-X455: the sampler draws class 0 whatever the label.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

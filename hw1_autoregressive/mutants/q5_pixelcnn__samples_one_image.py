@@ -1,4 +1,4 @@
-"""H1-X151: one draw is repeated for the whole batch.
+"""H1-X451: one draw is repeated for the whole batch.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X152: the sampler sharpens the conditionals.
+"""H1-X452: the sampler sharpens the conditionals.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X149: the softmax runs over the batch.
+"""H1-X449: the softmax runs over the batch.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X154: the sampler sorts the labels.
+"""H1-X454: the sampler sorts the labels.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X150: the generator is not passed on.
+"""H1-X450: the generator is not passed on.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

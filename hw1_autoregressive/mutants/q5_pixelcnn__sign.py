@@ -1,4 +1,4 @@
-"""H1-X136: log_prob is the negative log-likelihood.
+"""H1-X436: log_prob is the negative log-likelihood.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

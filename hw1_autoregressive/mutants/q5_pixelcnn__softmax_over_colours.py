@@ -1,4 +1,4 @@
-"""H1-X139: log_softmax runs over colours.
+"""H1-X439: log_softmax runs over colours.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

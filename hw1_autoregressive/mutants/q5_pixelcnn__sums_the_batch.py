@@ -1,4 +1,4 @@
-"""H1-X141: sums over the batch and keeps a pixel axis.
+"""H1-X441: sums over the batch and keeps a pixel axis.
 Loses: q5_pixelcnn."""
 
 class PixelCNN(PixelCNN):

@@ -1,4 +1,4 @@
-"""H1-X169: counts both sides and forgets the pixel itself.
+"""H1-X469: counts both sides and forgets the pixel itself.
 Loses: t3_receptive_field."""
 
 t3_width = 2 * (9 // 2 + 8 * (5 // 2))

@@ -1,4 +1,4 @@
-"""H1-X06: feeds the last token drawn, which nobody needs.
+"""H1-X306: feeds the last token drawn, which nobody needs.
 Loses: t4_kv_cache."""
 
 t4_cached = 33 + 224

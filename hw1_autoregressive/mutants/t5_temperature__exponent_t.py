@@ -1,4 +1,4 @@
-"""H1-X173: raises to the power T, not 1/T.
+"""H1-X473: raises to the power T, not 1/T.
 Loses: t5_temperature."""
 
 r_a, r_b = p_a**0.5, p_b[1] ** 0.5

@@ -1,4 +1,4 @@
-"""H1-X09: rows and columns of the product are swapped.
+"""H1-X309: rows and columns of the product are swapped.
 Loses: t6_mask_product."""
 
 t6_product = [list(column) for column in zip(*t6_product)]
