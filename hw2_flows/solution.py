@@ -44,7 +44,7 @@
 #   `forward` returns at the same point.
 # - **Shape.** `log_det` and `log_prob` are `(B,)`: one number per example, in nats, summed over all dimensions of the
 #   example. An example's number never depends on the other examples of its batch (ActNorm's first batch is the one
-#   exception). Batches of one example work.
+#   exception). Batches of one example work. Inputs are not changed.
 # - **Precision.** Code runs on the device its parameters are on, in float32. After `layer.double()`, with float64
 #   inputs, results are float64 and accurate as such; functions without parameters take over the dtype of their inputs.
 # - **Any parameters.** A layer must be right for all values of its parameters, not only for those it starts or trains
@@ -566,7 +566,7 @@ with torch.no_grad():
 #
 # Read from right to left it is a Gaussian autoregressive model, $x_d = \mu_d + e^{a_d} z_d$. One pass of a MADE gives
 # all $\mu_d$ and $a_d$, hence the density. To sample, $\mu_d$ needs the $x_j$ that come before: $D$ passes. (Let $\mu$
-# and $a$ depend on the earlier $z_j$ instead, and it is the other way round: the inverse autoregressive flow, IAF.)
+# and $a$ depend on the earlier $z_j$ instead, and you have the inverse autoregressive flow, IAF: T5 asks what changes.)
 # Source: Papamakarios 2017, arXiv:1705.07057, section 3.1, equations 2 to 5; Germain 2015 for the masks; Murphy 23.2.4.
 #
 # **Conventions.**
@@ -575,7 +575,7 @@ with torch.no_grad():
 #   raises `ValueError`.
 # - `hidden` is the width of each hidden layer (one, two or three of them). When it is at least `num_dims - 1`, **no
 #   allowed dependency may be lost**: $\mu_d$ and $a_d$ can see *every* dimension of lower rank. A narrower one must
-#   lose some, and still never leak. No weights: `num_dims=1` is an affine map by two constants.
+#   lose some, and still never leak. With `num_dims=1` it is an affine map by two constants.
 # - The masks hold in every pass, also after an optimiser has changed the weights. Use your MADE of HW1 if you like.
 # - `forward` is one pass through the network, `inverse` and `sample` are `num_dims` passes.
 # - `log_prob` and `sample` have a standard normal base, as in `Flow`; a `MAF` is also a layer of a `Flow`.
@@ -679,7 +679,7 @@ assert maf.sample(5, torch.Generator().manual_seed(0)).shape == (5, 3), "sample 
 # Three pictures. First, which inputs move which outputs: a coupling layer's Jacobian, and that of a MAF, for six
 # dimensions (blue: not zero). Then what a single MAF makes of the moons in each of the two orders, with the same
 # training: one conditional of a single layer is a Gaussian, so the order shows. A stack with alternating orders forgets
-# it. Last, what depth in `D` costs: time for the density and for samples of a coupling layer and of a MAF.
+# it. Last, what dimensions cost: time for the density and for samples of a coupling layer and of a MAF.
 #
 # **Expected.** EXPECTED_Q4
 
@@ -1185,7 +1185,7 @@ class SplineFlow(Flow):
 e1_class = SplineFlow
 e1_config = {"num_layers": by_preset(smoke=2, small=4, full=8), "hidden": by_preset(smoke=16, small=64, full=128),
              "num_bins": 16, "bound": 5.0}
-e1_training = {"steps": by_preset(smoke=60, small=2000, full=20_000),
+e1_training = {"steps": by_preset(smoke=60, small=3000, full=20_000),
                "learning_rate": by_preset(smoke=2e-2, small=8e-3, full=2e-3)}
 ### END SOLUTION
 seed_everything(SEED)
@@ -1264,8 +1264,9 @@ print("family     steps   nats above the floor   ms for 10,000 samples   share b
 for label, steps, above, ms, share in rows:
     print(f"{label:10} {steps:5} {above:14.3f} {ms:22.0f} {share:25.2%}")
 logs = {"truth": DENSITIES["8 Gaussians"], **compared}
-plot_density_2d({label: lambda x, m=m: m.log_prob(x).clamp(min=-12) / 6 for label, m in logs.items()}, resolution=120,
-                extent=(-4.5, 4.5, -4.5, 4.5), title="Density to the power 1/6, so that filaments show",
+plot_density_2d({label: lambda x, m=m: m.log_prob(x).clamp(min=-12) / 6 for label, m in logs.items()},
+                extent=(-4.5, 4.5, -4.5, 4.5), resolution=by_preset(smoke=40, small=120, full=200),
+                title="Density to the power 1/6, so that filaments show",
                 name="e1_filaments")
 
 # %% [markdown]
@@ -1476,7 +1477,8 @@ for label, values, low, high in (("dequantized y", y, 0, 1), ("logit v", v, -3, 
 # - `ActNorm` sets scale and shift at the **first forward pass in training mode**, from that batch and all its pixels:
 #   the output of that very pass has mean 0 and variance 1 in each channel. Later passes, and all passes in eval mode,
 #   never set anything; a fresh layer in eval mode is the identity. That it has started is part of the saved state.
-#   `inverse` never starts it. Scale and shift are trainable parameters.
+#   `inverse` never starts it. Scale and shift are trainable parameters. A channel that is constant in the first batch
+#   must not divide by zero.
 # - `InvertibleConv1x1` is right for matrices with negative or tiny determinants, too. Parametrise the matrix as you
 #   like (dense, LU, ...).
 # - `MultiscaleFlow(image_shape, hidden, num_steps, num_scales=2)`: `forward` returns a *list* of `num_scales` latents,
