@@ -125,8 +125,14 @@ def trials(homework: Homework, question: str | None, seeds: int) -> list[Trial]:
     result += [Trial(homework.name, "trivial", kind, only) for kind in TRIVIAL]
     for kind, folder in (("mutant", homework.mutants), ("variant", homework.variants)):
         names = sorted(path.stem for path in folder.glob(f"{question}__*.py" if question else "*.py"))
-        result += [Trial(homework.name, kind, name, only) for name in names]
+        result += [Trial(homework.name, kind, name, only or _untrained(homework, name.split("__")[0])) for name in names]
     return result
+
+
+def _untrained(homework: Homework, question: str) -> tuple[str, ...]:
+    """All questions but the experiments that need this one: a checkpoint that other code trained says nothing about it."""
+    left_out = {name for name in homework.dependants(question) if name.startswith("e")}
+    return tuple(q.id for q in homework.machine_graded if q.id not in left_out)
 
 
 def run_trial(trial: Trial) -> Verdict:
