@@ -73,6 +73,28 @@ def _pooled(expected: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nd
     return np.add.reduceat(expected, starts), np.add.reduceat(counts, starts)
 
 
+def standard_normal(z: Tensor) -> float:
+    """p-value of the hypothesis that z (n, ...) holds n D independent standard normal numbers.
+
+    Pearson's test of quartiles, over all D entries of an example together; once as they are, and once after a fixed
+    rotation of each example, which brings to light what entries have to do with each other. 0.0 for NaN.
+    """
+    flat = z.double().flatten(1)
+    turn = torch.linalg.qr(torch.randn(flat.shape[1], flat.shape[1], generator=torch.Generator().manual_seed(0)).double()).Q
+    return min(1.0, 2 * min(_quartiles(flat), _quartiles(flat @ turn)))
+
+
+def _quartiles(z: Tensor) -> float:
+    """p-value of quarters of each column of z (n, D) in each quartile of the standard normal, columns independent."""
+    if not torch.isfinite(z).all():
+        return 0.0
+    edge = float(special.ndtri(0.75))
+    below = torch.stack([(z < at).sum(0) for at in (-edge, 0.0, edge)])
+    counts = torch.diff(below, dim=0, prepend=0 * below[:1], append=torch.full_like(below[:1], len(z)))
+    expected = len(z) / 4
+    return float(special.chdtrc(3 * z.shape[1], float(((counts - expected) ** 2).sum() / expected)))
+
+
 def mean_matches(
     draw: Callable[[int], Tensor], mean: float, deviation: float, rng: torch.Generator, level: float = LEVEL
 ) -> bool:

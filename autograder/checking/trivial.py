@@ -12,7 +12,7 @@ ANSWERS = ("call", "value", "gradient", "parameter_gradient")
 REPLACE: dict[str, Callable[[Tensor], Tensor]] = {
     "zeros": torch.zeros_like,
     "ones": torch.ones_like,
-    "constant": lambda x: x.reshape(-1)[:1].expand(x.shape).clone() if x.numel() else x,
+    "constant": lambda x: x.reshape(-1)[:1].expand(x.numel()).reshape(x.shape).clone() if x.numel() else x,
     "nan": lambda x: torch.full_like(x, torch.nan) if x.is_floating_point() else torch.zeros_like(x),
 }
 
