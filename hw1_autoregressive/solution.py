@@ -490,7 +490,7 @@ figure.savefig("figures/q3_masks.png")
 # digits are there to learn from, so the best weights are chosen on 200 more, and the test set is touched once.
 #
 # **Expected.** 0.85 to 0.89 bits/dim, where independent pixels cost 1.16 and a uniform guess 2. Three seeds of one
-# order differ by about 0.003, and the orders by more than that. Does this contradict the chain rule? (Think of W1.)
+# order differ by about 0.003, and the orders by more than that. Does this contradict the chain rule?
 
 # %% tags=["experiment"]
 digits_train, digits_test = (to_levels(digits(split).images, 4).flatten(1) for split in ("train", "test"))
@@ -724,6 +724,7 @@ assert model.log_prob(x).shape == (2,), "log_prob is one number per image, summe
 changed = x.clone(); changed[:, :, 3, 4] = (x[:, :, 3, 4] + 1) % 6
 same = torch.isclose(model.logits(x), model.logits(changed), atol=1e-6)
 assert same[..., :3, :].all(), "the last pixel moves logits of rows above it"
+assert same[:, :, 0, 3, 4].all(), "a pixel moves the logits of its own first colour: which mask does the first layer need?"
 drawn = PixelCNN((1, 2, 3), num_levels=4, hidden=8, num_layers=1, num_classes=2).sample(2, torch.tensor([0, 1]))
 assert drawn.shape == (2, 1, 2, 3), "sample returns (n, C, H, W)"
 assert drawn.dtype == torch.int64 and drawn.max() <= 3, "samples are levels in 0..num_levels-1"
@@ -1197,6 +1198,7 @@ first, cache = gpt(idx[:, :3])
 assert torch.allclose(first, logits[:, :3], atol=1e-5), "a later token moves logits before it"
 last, _ = gpt(idx[:, 3:], cache)
 assert last.shape == (1, 1, 7), "with a cache there are logits for the new tokens only"
+assert torch.allclose(last, logits[:, 3:], atol=1e-5), "read in pieces, the logits differ: which position do new tokens have?"
 
 # %% [markdown]
 # ## T4 What a cache saves (2 points, about 10 minutes)
@@ -1243,7 +1245,7 @@ assert t4_cached < t4_uncached, "a cache saves passes"
 # - `t5_per_step`: when each of the two steps is sharpened by itself,
 # - `t5_joint`: when the distribution over the six sequences is sharpened?
 #
-# Give floats, right to within 0.001. Which of the two favours the sequence with the larger probability, and why?
+# Give floats, right to within 0.001.
 # Source: Holtzman 2020, arXiv:1904.09751, section 3.
 
 # %% tags=["t5_temperature"]
